@@ -23,7 +23,9 @@ from ..store.jobs.remote_cancel import is_ending
 from ..store.jobs.state import ask_job
 from ..store.schema import transaction
 from ..trainers.access import Access
+from ..trainers.base import check_from_file
 from ..trainers.registry import get_trainer
+from .settings import TrainSettings, settings_of
 
 _here: dict[JobKey, Agreement] = {}
 """Agreements to jobs that cost nothing, while the ledger cannot be written."""
@@ -153,6 +155,15 @@ def require_agreement(
         raise JobPaused(f"Job {job.id} is not run. {why}")
 
 
+def check_brought(conn: sqlite3.Connection, job: Job, access: Access) -> None:
+    """Raises TrainingError for a training that nobody on this machine has agreed to as it stands,
+    and that has options which a database file may not bring, see `check_from_file`; JobError for
+    settings that are none."""
+    if job.kind == "train" and agreement_to(conn, job, access) is None:
+        request = settings_of(job, TrainSettings).request
+        check_from_file(get_trainer(request.trainer), request.chosen)
+
+
 def ask(
     conn: sqlite3.Connection,
     job_id: int,
@@ -163,14 +174,20 @@ def ask(
     """`store.jobs.ask_job` for a person: to have a job go on is to agree to it.
 
     limit_usd: what it may cost in all from now on; None: as agreed before
+    Raises as `ask_job` does, and `check_brought` for what is to run.
     """
     with transaction(conn):  # a worker must not take it under the old terms
         job = ask_job(conn, job_id, action)
-        if action in ("run", "resume", "retry") or is_ending(job):
+        if action in _RUNS:
+            check_brought(conn, job, access)
+        if action in _RUNS or is_ending(job):
             before = agreement_to(conn, job, access) or Agreement("")
             limit = before.limit_usd if limit_usd is None else limit_usd
             agree(conn, job, access, limit, before.expected_usd)
     return job
+
+
+_RUNS = ("run", "resume", "retry")
 
 
 def paid_trainer(conn: sqlite3.Connection, job: Job) -> str | None:

@@ -21,6 +21,7 @@ from ..core.task import Task
 from ..store.classifiers import Classifier
 from ..store.label_changes import chosen_rows
 from ..store.splits import split_plan
+from ..trainers.access import Access
 from ..trainers.base import Learner
 from ..trainers.registry import get_trainer
 from .load_classifier import load_answerer, measures_known
@@ -162,18 +163,21 @@ def other_task(
     return with_other(conn, task, where, params, label)
 
 
-def new_version(conn: sqlite3.Connection, classifier: Classifier) -> TrainRequest:
+def new_version(
+    conn: sqlite3.Connection, classifier: Classifier, access: Access | None = None
+) -> TrainRequest:
     """The request that trains a new version as this one was trained, with a new split by the same
     seed and shares: the class is to be judged by rows of its own.
 
-    Raises TrainingError for a classifier that was not trained in this process.
+    Raises TrainingError for a classifier that was not trained in this process, and as
+    `check_former` does.
     """
     if not isinstance(get_trainer(classifier.trainer), Learner):
         raise TrainingError(
             f"{classifier.title} was trained by {classifier.trainer}: a class for other "
             "rows is made for classifiers that are trained on this machine."
         )
-    _, request = version_request(conn, classifier)
+    _, request = version_request(conn, classifier, access)
     try:
         known, usual = split_plan(conn, classifier.split_id), SplitPlan()
         plan = SplitPlan(

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from dataclasses import replace
 
 from ..core.errors import FtclassifyError, TrainingError
 from ..core.task import Task
 from ..store.classifiers import Classifier, list_classifiers
+from ..store.jobs.job import Job
 from ..store.jobs.queries import newest_jobs
+from ..trainers.access import Access
 from ..trainers.base import Learner, TrainerOptions
+from ..trainers.configuration import read_access
 from ..trainers.registry import get_trainer
+from .agreements import check_brought
 from .settings import TrainSettings, settings_of
 from .train_request import TrainRequest
 from .version_rows import task_now, version_changes
 
 
-def version_request(conn: sqlite3.Connection, first: Classifier) -> tuple[Task, TrainRequest]:
+def version_request(
+    conn: sqlite3.Connection, first: Classifier, access: Access | None = None
+) -> tuple[Task, TrainRequest]:
     """What trains a new version of a classifier: its task as the labels are now, for which the
-    table may be read, and its former settings."""
+    table may be read, and its former settings. Raises as `check_former` does."""
+    check_former(conn, first, access)
     return task_now(conn, first), former_request(conn, first)
 
 
@@ -42,17 +50,29 @@ def only_if_better(request: TrainRequest) -> TrainRequest:
 
 def former_request(conn: sqlite3.Connection, first: Classifier) -> TrainRequest:
     """The settings with which a classifier was trained, for a new version of it, as far as its
-    training is known; else the usual ones of its trainer."""
-    options = TrainerOptions(seed=first.seed)
-    request = TrainRequest(trainer=first.trainer, options=options)
+    training is known; else the usual ones of its trainer. For showing: see `version_request`."""
+    return _former(conn, first)[1]
+
+
+def check_former(conn: sqlite3.Connection, first: Classifier, access: Access | None = None) -> None:
+    """Raises TrainingError for a classifier that nobody here trained, and that has settings which
+    no file may bring, see `agreements.check_brought`. access: None: from the environment"""
+    job = _former(conn, first)[0]
+    if job is not None:
+        check_brought(conn, job, access or read_access())
+
+
+def _former(conn: sqlite3.Connection, first: Classifier) -> tuple[Job | None, TrainRequest]:
+    """The job that trained a classifier, if its settings can be read, and see `former_request`."""
+    found = None
+    request = TrainRequest(trainer=first.trainer, options=TrainerOptions(seed=first.seed))
     for job in newest_jobs(conn, kind="train", state="finished"):
         if job.classifier_id == first.id:
-            try:
+            with suppress(FtclassifyError):
                 request = settings_of(job, TrainSettings).request
-            except FtclassifyError:
-                break
+                found = job
             break
-    return replace(
+    return found, replace(
         request,
         name=first.name,
         trainer=first.trainer,

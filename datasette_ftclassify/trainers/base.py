@@ -11,7 +11,7 @@ from ..core.labels import LabelSet
 from ..core.prediction import Predictor
 from ..core.training_report import Header
 from ..core.untrusted_json import JsonObject
-from .options import Option
+from .options import Option, without_folders
 from .options import TrainerOptions as TrainerOptions
 
 if TYPE_CHECKING:
@@ -252,6 +252,30 @@ def check_taken(trainer: Trainer, options: TrainerOptions) -> None:
                 fields=(name,),
             )
         taken[name].check(value, trainer.name)
+
+
+def check_from_file(trainer: Trainer, options: TrainerOptions) -> None:
+    """For options of a training that came with a database file. Raises TrainingError for what a
+    page would not take: a model in a folder that nobody here named, or what a service is told
+    beside the rows."""
+    from .encoders.known import named_here
+
+    taken = options_of(trainer)
+    for name, value in options.said():
+        option = taken.get(name)  # check_taken refuses the others
+        if option is None or (why := option.why_not_from_others(value)) is None:
+            continue
+        said = str(value)
+        if option.offered is not None:
+            if named_here(said):
+                continue
+            said = without_folders(said)
+        raise TrainingError(
+            "Nobody on this machine has agreed to this training, which came with the file and has "
+            f"as {option.label}: {said[:100]}. {why} To use that, train again on the command line, "
+            "and name it there.",
+            fields=(name,),
+        )
 
 
 def usual_encoder_of(trainer: Trainer) -> str | None:

@@ -80,6 +80,12 @@ class Option:
             return f"from {self.least:,} to {self.most:,}"
         return "" if self.least is None else f"of at least {self.least:,}"
 
+    def why_not_from_others(self, value: object) -> str | None:
+        """A sentence why nobody but the people of this machine may say that; None: others may."""
+        if self.offered is not None and value not in (offered := self.offered()):
+            return f"{self.label} is one that this server names: {', '.join(offered) or 'none'}."
+        return None if self.on_page else f"{self.label} is chosen on the command line alone."
+
     def check(self, value: object, trainer: str) -> None:
         """Raises TrainingError for a value that is not of its kind and within its bounds."""
         if self._is_valid(value):

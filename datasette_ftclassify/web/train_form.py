@@ -241,12 +241,8 @@ def _read_option(option: Option, name: str, text: str) -> Any:
 
 def require_offered(option: Option, name: str, value: Any) -> None:
     """Raises FieldError for what a visitor may not name: a folder of this machine."""
-    offered = {} if option.offered is None else option.offered()
-    if option.offered is not None and value not in offered:
-        names = ", ".join(offered) or "none"
-        raise FieldError(name, f"{option.label} is one that this server names: {names}.")
-    if not option.on_page:
-        raise FieldError(name, f"{option.label} is chosen on the command line alone.")
+    if why := option.why_not_from_others(value):
+        raise FieldError(name, why)
 
 
 def _object(name: str, text: str) -> dict[str, Any]:

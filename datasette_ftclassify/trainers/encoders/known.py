@@ -82,6 +82,16 @@ def offered_encoders(form: Form = "onnx") -> dict[str, EncoderFiles]:
     return found
 
 
+def named_here(name: str) -> bool:
+    """Whether a person on this machine named that model in these words, or in those that a training
+    keeps of them (`from_root`). Looks at no file that `name` may lead to: it may come from a
+    database file."""
+    said = [word for allowed in allowed_encoders() for word in (allowed, from_root(allowed))]
+    with suppress(VectorStoreError):
+        said += [one.name for one in encoders_here()]
+    return name in said
+
+
 def encoders_here() -> list[KnownEncoder]:
     """Those that were used on this machine, the latest first, and those that were fine-tuned here
     of which the file of vectors knows nothing, since it was deleted. Raises VectorStoreError."""

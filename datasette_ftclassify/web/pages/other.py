@@ -30,6 +30,7 @@ from ...store.classifiers import Classifier
 from ..background_reads import read_aside, require_file
 from ..classifier_names import require_may_replace
 from ..datasette_reads import page_seconds
+from ..operator_settings import access_or_why
 from ..page_request import PageRequest
 from ..permissions import TRAIN
 from ..registry import page
@@ -54,9 +55,10 @@ async def other_page(ask: PageRequest) -> Response:
 
 async def _act(ask: PageRequest) -> Response:
     classifier, action = ask.classifier, ask.action("preview", "train")
+    access, _ = await access_or_why(ask.datasette)
 
     def plan(conn: sqlite3.Connection) -> tuple[Task, Any]:
-        return _task(conn, ask, classifier), new_version(conn, classifier)
+        return _task(conn, ask, classifier), new_version(conn, classifier, access)
 
     if action == "preview":
         found = await read_aside(
@@ -92,12 +94,13 @@ def _key(given: object) -> Key:
 
 async def _shown(ask: PageRequest, preview: OtherPreview | None = None) -> Response:
     classifier, problem = ask.classifier, ask.refusal
+    access, _ = await access_or_why(ask.datasette)
 
     def look(conn: sqlite3.Connection) -> dict[str, Any]:
         source = relation(conn, classifier.task.source)
         found: dict[str, Any] = {"rows": [], "note": None, "columns": list(source.columns)}
         found["source"] = source
-        new_version(conn, classifier)
+        new_version(conn, classifier, access)
         with_other(conn, classifier.task, "true")  # says why it can have none
         try:
             if isinstance(answerer, FtclassifyError):

@@ -11,7 +11,13 @@ from ...core.errors import FtclassifyError
 from ...core.time_limit import TooSlow
 from ...jobs.as_published import without_places
 from ...jobs.confirming import TrainConfirmation
-from ...jobs.train_version import former_request, has_new_labels, only_if_better, version_request
+from ...jobs.train_version import (
+    check_former,
+    former_request,
+    has_new_labels,
+    only_if_better,
+    version_request,
+)
 from ...jobs.version_rows import corrected, corrections, version_changes_of_few
 from ...present.settings import settings_list
 from ...trainers.base import Learner
@@ -44,8 +50,8 @@ async def retrain_page(ask: PageRequest) -> Response:
 
 async def _train(ask: PageRequest) -> Response:
     classifier = ask.classifier
-    task, request = await read_aside(ask, lambda conn: version_request(conn, classifier))
     access = await access_of(ask.datasette)
+    task, request = await read_aside(ask, lambda conn: version_request(conn, classifier, access))
     if get_trainer(request.trainer).capabilities.costs_money:
         await require_may_pay(ask, f"A new version of {classifier.name}", access)
         await bring_up_to_date(ask)
@@ -66,11 +72,13 @@ async def _shown(ask: PageRequest) -> Response:
     classifier, confirmation = ask.classifier, ask.to_agree(TrainConfirmation)
     problem = ask.refusal
     seconds = page_seconds(ask.datasette)
+    access = (await access_or_why(ask.datasette))[0]
     changed = 0
     said: list[str] = []
     changes = None
     readable = True
     try:
+        await ask.read(lambda conn: check_former(conn, classifier, access))
         changed = await ask.read(lambda conn: corrections(conn, classifier))
         changes = await read_aside(
             ask, lambda conn: version_changes_of_few(conn, classifier, _MOST_ROWS), seconds
@@ -99,7 +107,7 @@ async def _shown(ask: PageRequest) -> Response:
         "settings_list": settings_list(without_places(settings, settings)),
         "confirmed": None if confirmation is None else confirmation.review,
         **await review_urls(ask, confirmation, classifier.task.source),
-        "limits": limits_of((await access_or_why(ask.datasette))[0]),
+        "limits": limits_of(access),
         "ready": readable,
         "fixed": True,
         "local": isinstance(get_trainer(request.trainer), Learner),
