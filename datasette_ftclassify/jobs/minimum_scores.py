@@ -158,21 +158,30 @@ def resolve(
     return with_groups(conn, classifier, found, choice.groups)
 
 
-def choose_minimum(
+def chosen_minimum(
     conn: sqlite3.Connection, classifier: Classifier, choice: MinimumChoice | None, by: str | None
 ) -> MinimumScore | None:
-    """Keeps what the choice comes to with the classifier; None: every answer is given again.
+    """What the choice comes to; None: every answer is given again. It reads what was held out, and
+    may load the classifier, but writes nothing: `set_minimum` keeps it.
 
     by: the id of the actor; None: somebody on the command line
     Raises as `resolve` does.
     """
-    if choice is not None and choice.groups is None:
+    if choice is None:
+        return None
+    if choice.groups is None:
         with suppress(ArtifactError):  # one that is damaged is replaced
             before = find_minimum(conn, classifier)
             if before is not None and before.tree is not None:
                 choice = replace(choice, groups=before.tree.origin)
-    minimum = None if choice is None else replace(resolve(conn, classifier, choice), set_by=by)
-    return set_minimum(conn, classifier, minimum)
+    return replace(resolve(conn, classifier, choice), set_by=by)
+
+
+def choose_minimum(
+    conn: sqlite3.Connection, classifier: Classifier, choice: MinimumChoice | None, by: str | None
+) -> MinimumScore | None:
+    """Keeps what `chosen_minimum` gives with the classifier. Raises as that does."""
+    return set_minimum(conn, classifier, chosen_minimum(conn, classifier, choice, by))
 
 
 def carry_over(conn: sqlite3.Connection, classifier: Classifier) -> str | None:

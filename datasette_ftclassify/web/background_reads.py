@@ -67,7 +67,10 @@ def open_to_read(ask: PageRequest) -> sqlite3.Connection:
 async def read_aside(
     ask: PageRequest, function: Callable[[sqlite3.Connection], T], seconds: float = READ_SECONDS
 ) -> T:
-    """What a function finds that may take its time. Raises TooSlow after so many seconds."""
+    """What a function finds that may take its time. Raises TooSlow after so many seconds; of a
+    database in memory, which has no other connection, after those of a page."""
+    if not ask.db.path:
+        return await ask.read(function)
 
     def run() -> T:
         with closing(open_to_read(ask)) as conn, within(conn, seconds):

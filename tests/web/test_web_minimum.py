@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sqlite3
 from contextlib import closing
@@ -13,6 +14,7 @@ from sample_databases import value
 from visiting import ROOT, get, send, serve
 
 from datasette_ftclassify.core.database import connect
+from datasette_ftclassify.jobs import minimum_scores
 from datasette_ftclassify.jobs.minimum_scores import promises
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
@@ -51,6 +53,22 @@ async def test_a_promise_is_chosen_shown_and_given_up(trained: Path, conn: sqlit
         assert "Share of rows that get an answer" in text  # the picture
     assert (await send(datasette, PAGE, {"strength": "none"}, "ann")).status_code == 200
     assert kept(conn) is None
+
+
+async def test_while_it_is_computed_others_write(trained: Path, monkeypatch: pytest.MonkeyPatch):
+    """A promise of many rows takes seconds, and Datasette has one thread that writes."""
+    datasette = serve(trained)
+    loop, resolve = asyncio.get_running_loop(), minimum_scores.resolve
+
+    def slow(*asked: Any) -> MinimumScore:
+        note = datasette.get_database("town").execute_write("create table noted (id integer)")
+        asyncio.run_coroutine_threadsafe(note, loop).result(30)
+        return resolve(*asked)
+
+    monkeypatch.setattr(minimum_scores, "resolve", slow)
+    done = await send(datasette, PAGE, {"strength": "fixed", "score": "0.5"}, ROOT)
+    assert done.status_code == 200, done.text
+    assert done.json()["minimum"]["score"] == 0.5
 
 
 async def test_only_who_may_chooses_and_sees_the_form(trained: Path, conn: sqlite3.Connection):

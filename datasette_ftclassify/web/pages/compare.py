@@ -51,8 +51,7 @@ async def compare_page(ask: PageRequest) -> Response:
     others = sorted(seen, key=lambda c: -c.id)
     chosen = _chosen(others, ask.arguments("with"))
     # It may take its time: of rows that no evaluation has stored, answers are computed here.
-    reads = read_aside if ask.db.path else type(ask).read
-    found = await reads(ask, lambda conn: _compared(conn, classifier, others, chosen))
+    found = await read_aside(ask, lambda conn: _compared(conn, classifier, others, chosen))
     titles, compared = [c.title for c in others], [c.title for c in chosen]
     data = {
         "database": ask.database,

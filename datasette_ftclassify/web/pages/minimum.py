@@ -9,12 +9,13 @@ from datasette.utils.asgi import Response
 
 from ...core.numbers import LABEL_SHARE, SHARE, WRONG_SHARE
 from ...core.strengths import PROMISES, STRENGTHS
-from ...jobs.minimum_scores import FIGURES, MinimumChoice, Tested, choose_minimum, said
+from ...jobs.minimum_scores import FIGURES, MinimumChoice, Tested, chosen_minimum, said
 from ...metrics.minimum_scores import share_text
 from ...present.minimum import read_minimum
 from ...store.classifiers import Classifier
-from ...store.minimum_scores import MinimumScore
+from ...store.minimum_scores import MinimumScore, set_minimum
 from .. import charts
+from ..background_reads import read_aside
 from ..form_fields import number
 from ..page_request import PageRequest
 from ..permissions import MINIMUM, VIEW
@@ -48,7 +49,9 @@ async def _keep(ask: PageRequest) -> Response:
     classifier = ask.classifier
     choice = _choice({name: ask.one(name) for name in FIELDS if name in ask.given})
     by = None if ask.actor is None else str(ask.actor.get("id"))[:200]
-    minimum = await ask.write(lambda conn: choose_minimum(conn, classifier, choice, by))
+    # It may take its time, in which others want to write.
+    chosen = await read_aside(ask, lambda conn: chosen_minimum(conn, classifier, choice, by))
+    minimum = await ask.write(lambda conn: set_minimum(conn, classifier, chosen))
     data = {"minimum": None if minimum is None else minimum.to_dict()}
     return await done(ask, ask.url("classifiers", classifier.title), data, said(minimum))
 
