@@ -8,7 +8,6 @@ every page of every other.
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Callable
 from inspect import signature
 from typing import TypeVar
@@ -19,7 +18,7 @@ from datasette.utils.asgi import Request
 
 from ..core.errors import FtclassifyError
 from ..core.sqlite_errors import OPERATIONAL_ERRORS, SQLITE_ERRORS
-from ..core.time_limit import TooSlow, within
+from ..core.time_limit import TooSlow, within, work_time
 from ..sql.loading import StillLoading, has_to_wait
 from ..sql.table_guard import reading_ours
 from ..store.tables import check_tables
@@ -41,11 +40,11 @@ async def read(
     database: Database,
     function: Callable[[sqlite3.Connection], T],
     seconds: float = PART_SECONDS,
-    clock: Callable[[], float] = time.thread_time,
+    clock: Callable[[], float] = work_time,
 ) -> T:
     """What a function finds with one of Datasette's connections for reading.
 
-    clock: see `within`; by default that of the thread's work
+    clock: see `within`
     Raises ArtifactError when our tables are not tables like ours, TooSlow after so many seconds,
     StillLoading.
     """

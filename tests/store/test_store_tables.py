@@ -3,6 +3,7 @@ never for longer than a moment."""
 
 from __future__ import annotations
 
+import gc
 import json
 import resource
 import sqlite3
@@ -23,7 +24,7 @@ from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import ArtifactError, FtclassifyError
 from datasette_ftclassify.core.splits import SplitPlan
 from datasette_ftclassify.core.task import define
-from datasette_ftclassify.core.time_limit import TooSlow, within
+from datasette_ftclassify.core.time_limit import TooSlow, within, work_time
 from datasette_ftclassify.jobs import finding_rows
 from datasette_ftclassify.jobs.check import submit_check
 from datasette_ftclassify.jobs.evaluate import evaluate_classifier
@@ -150,6 +151,19 @@ def test_what_swallows_the_interruption_is_still_told(conn):
 
     with pytest.raises(TooSlow), within(conn, 0.05):
         swallow()
+
+
+def test_the_collector_of_garbage_is_not_the_files_fault(conn):
+    """It looks at all that the process holds, and that may be much."""
+    held = [[] for _ in range(1_000_000)]
+    began = time.thread_time()
+    with within(conn, 0.5, work_time):
+        while time.thread_time() - began < 0.6:
+            gc.collect()
+        assert not is_limited(conn), "so it was looked at the clock"
+    assert len(held) == 1_000_000
+    with pytest.raises(TooSlow), within(conn, 0.1, work_time):
+        endless(conn)
 
 
 def put_in_place(path: Path, table: str, what: str) -> None:
