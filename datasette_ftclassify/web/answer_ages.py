@@ -4,11 +4,9 @@ the classifier."""
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import markupsafe
 from datasette.app import Datasette
@@ -18,7 +16,7 @@ from ..core.database import Cell
 from ..jobs.fingerprints import Age, Fingerprints
 from ..jobs.stale import AGES_TEXT, answers_in
 from ..store.classifiers import has_store
-from .datasette_reads import read_or
+from .datasette_reads import ReadCache, read_or
 from .page_request import page_url
 
 FRESH = 1.0
@@ -48,10 +46,8 @@ class _Judge:
         return self.fingerprints.age(value, self.render(cells).text, answered=True)
 
 
-_remembered: WeakKeyDictionary[Database, dict[str, tuple[float, dict[str, _Judge]]]] = (
-    WeakKeyDictionary()
-)
-"""By table, until when, and by column."""
+_judges_of_tables = ReadCache[dict[str, _Judge]]()
+"""By table and column."""
 
 
 async def cell(
@@ -72,13 +68,11 @@ async def cell(
 
 
 async def _judges(db: Database, table: str) -> dict[str, _Judge]:
-    known = _remembered.setdefault(db, {})
-    until, judges = known.get(table, (0.0, {}))
-    if time.monotonic() < until:
-        return judges
-    judges = await read_or(db, lambda conn: _read(conn, table), {})
-    known[table] = (time.monotonic() + FRESH, judges)
-    return judges
+    known = _judges_of_tables.get(db, table)
+    if known is not None:
+        return known
+    found = await read_or(db, lambda conn: _read(conn, table), dict[str, _Judge]())
+    return _judges_of_tables.keep(db, found, FRESH, table)
 
 
 def _read(conn: sqlite3.Connection, table: str) -> dict[str, _Judge]:

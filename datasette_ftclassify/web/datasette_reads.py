@@ -8,9 +8,11 @@ every page of every other.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable
 from inspect import signature
-from typing import TypeVar
+from typing import Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 from datasette.app import Datasette
 from datasette.database import Database
@@ -72,6 +74,21 @@ async def read_or(
         return await read(database, function)
     except (*SQLITE_ERRORS, FtclassifyError):
         return otherwise
+
+
+class ReadCache(Generic[T]):
+    """What was read from databases, by a key of each, until its time is up."""
+
+    def __init__(self) -> None:
+        self._found: WeakKeyDictionary[Database, dict[str, tuple[float, T]]] = WeakKeyDictionary()
+
+    def get(self, database: Database, key: str = "") -> T | None:
+        until, value = self._found.get(database, {}).get(key, (0.0, None))
+        return value if time.monotonic() < until else None
+
+    def keep(self, database: Database, value: T, seconds: float, key: str = "") -> T:
+        self._found.setdefault(database, {})[key] = (time.monotonic() + seconds, value)
+        return value
 
 
 async def write(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Mapping
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from datasette.app import Datasette
 from datasette.database import Database
 
 from ..store.classifiers import has_store, list_classifiers
 from ..store.schema import TABLES
-from .datasette_reads import read_or
+from .datasette_reads import ReadCache, read_or
 from .filters import LEFT_BEHIND, carried
 from .page_request import page_url
 from .permissions import may, may_view_database, may_write
@@ -26,8 +25,7 @@ Items = list[dict[str, str]]
 REST = 30.0
 """Seconds for which the main menu believes that a database is without our tables."""
 
-_without: WeakKeyDictionary[Database, float] = WeakKeyDictionary()
-_with: WeakKeyDictionary[Database, bool] = WeakKeyDictionary()
+_ours = ReadCache[bool]()
 
 
 async def main_menu(datasette: Datasette, actor: Any) -> Items:
@@ -44,16 +42,11 @@ async def main_menu(datasette: Datasette, actor: Any) -> Items:
 
 async def holds_ours(database: Database) -> bool:
     """Asked for every database on every page, so it is remembered."""
-    if database in _with:
-        return True
-    if time.monotonic() - _without.get(database, -REST) < REST:
-        return False
+    known = _ours.get(database)
+    if known is not None:
+        return known
     found = await read_or(database, has_store, False)
-    if found:
-        _with[database] = True
-    else:
-        _without[database] = time.monotonic()
-    return found
+    return _ours.keep(database, found, math.inf if found else REST)
 
 
 async def database_menu(datasette: Datasette, database: str) -> Items:

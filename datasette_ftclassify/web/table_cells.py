@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import math
 import sqlite3
-import time
 from collections.abc import Awaitable, Mapping
 from typing import Any
 from urllib.parse import urlencode
-from weakref import WeakKeyDictionary
 
 import markupsafe
 from datasette.app import Datasette
@@ -26,7 +24,7 @@ from ..jobs.columns import LABEL_SCORE
 from ..store.classifiers import has_store
 from ..store.columns import our_columns
 from . import answer_ages
-from .datasette_reads import read
+from .datasette_reads import ReadCache, read
 
 Columns = Mapping[tuple[str, str], tuple[str, str]]
 """As `store.columns.our_columns` gives them."""
@@ -45,36 +43,25 @@ _LONGEST = 200
 _MOST = 50
 """Labels of a cell that are shown."""
 
-_remembered: WeakKeyDictionary[Database, tuple[float, Columns]] = WeakKeyDictionary()
-"""Until when, and what."""
+_columns = ReadCache[Columns]()
 
 
 async def columns_of(database: Database) -> Columns:
     """Our columns in a database; none where they cannot be read."""
-    known = _fresh(database)
+    known = _columns.get(database)
     if known is not None:
         return known
-    found: Columns = {}
-    fresh = FRESH
     try:
         found = await read(database, _read)
     except SQLITE_ERRORS:  # no page of a table fails for our sake
-        pass
+        return _columns.keep(database, {}, FRESH)
     except FtclassifyError:  # nor is it slow for a file that is not as ours are
-        fresh = REST
-    _remembered[database] = (time.monotonic() + fresh, found)
-    return found
+        return _columns.keep(database, {}, REST)
+    return _columns.keep(database, found, FRESH if database.is_mutable else math.inf)
 
 
 def _read(conn: sqlite3.Connection) -> Columns:
     return our_columns(conn) if has_store(conn) else {}
-
-
-def _fresh(database: Database) -> Columns | None:
-    until, columns = _remembered.get(database, (0.0, None))
-    if columns is None or not database.is_mutable:
-        return columns
-    return columns if time.monotonic() < until else None
 
 
 def cell(
@@ -100,7 +87,7 @@ def cell(
         drawn: markupsafe.Markup | None = await await_me_maybe(draw(await columns_of(db)))
         return drawn
 
-    known = _fresh(db)
+    known = _columns.get(db)
     return ask_first() if known is None else draw(known)
 
 
