@@ -17,11 +17,12 @@ from datasette_ftclassify.core.notations import NOTATIONS, Notation
 from datasette_ftclassify.core.settings import SETTINGS
 from datasette_ftclassify.metrics.registry import GROUPS, METRICS
 from datasette_ftclassify.sql import functions  # noqa: F401, which declares them
-from datasette_ftclassify.sql.declaration import functions_table
+from datasette_ftclassify.sql.declaration import FUNCTIONS, SqlFunction
 from datasette_ftclassify.store.jobs.states import STATES
-from datasette_ftclassify.trainers.base import options_of
-from datasette_ftclassify.trainers.builtin import documented
-from datasette_ftclassify.trainers.options import options_table
+from datasette_ftclassify.trainers.base import Trainer, options_of
+from datasette_ftclassify.trainers.builtin import always
+from datasette_ftclassify.trainers.llm_models.trainer import LlmTrainer
+from datasette_ftclassify.trainers.options import DECLARED
 from datasette_ftclassify.web.permissions import PERMISSIONS, VIEW
 from datasette_ftclassify.web.plugins import PLUGINS
 from datasette_ftclassify.web.routes import routes
@@ -41,6 +42,22 @@ def as_table(head: str, rows: Iterable[Sequence[str]]) -> str:
     for row in rows:
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |")
     return "\n".join(lines)
+
+
+def sql_functions() -> str:
+    rows = ((f"`{each.name}({_arguments(each)})`", each.help) for each in FUNCTIONS.values())
+    return as_table("function|answers", rows)
+
+
+def _arguments(function: SqlFunction) -> str:
+    """`text [, classifier [, label]]`"""
+    others = "".join(f" [, {name}" for name in function.others)
+    return f"{function.first}{others}{']' * len(function.others)}"
+
+
+def trainers() -> list[Trainer]:
+    """All that come along, by name, whatever is installed."""
+    return sorted([*always(), LlmTrainer()], key=lambda trainer: trainer.name)
 
 
 def codes(section: Section) -> str:
@@ -99,7 +116,7 @@ def settings() -> str:
         (f"`{s.name}`" if s.configured else "–", f"`{s.variable}`" if s.variable else "–", s.help)
         for s in SETTINGS
     ]
-    for service in sorted(documented(), key=lambda trainer: trainer.name):
+    for service in trainers():
         for field, variable in getattr(service, "variables", {}).items():
             rows.append((f"`{service.name}`: `{field}`", f"`{variable}`", ENDPOINT[field]))
     return as_table("setting|environment|says", rows)
@@ -129,9 +146,19 @@ def pages() -> str:
     return as_table("page|to see it|to send its form", rows)
 
 
-def trainers_table() -> str:
-    trainers = sorted(documented(), key=lambda trainer: trainer.name)
-    return options_table({t.name: options_of(t).values() for t in trainers})
+def options() -> str:
+    """Those that may be several trainers'."""
+    rows = []
+    for option in DECLARED:
+        taken = ((trainer.name, options_of(trainer).get(option.name)) for trainer in trainers())
+        bounds = {name: own.bounds for name, own in taken if own is not None}
+        named = (f"{name} ({said})" if said else name for name, said in bounds.items())
+        empty = f" Unless given: {option.empty}." if option.empty else ""
+        rows.append((
+            f"`{option.command_line}`", option.label if option.on_page else "",
+            f"{option.help or f'{option.label}.'}{empty}", ", ".join(named),
+        ))  # fmt: skip
+    return as_table("on the command line|on a page|what it says|trainers", rows)
 
 
 def job_states() -> str:
@@ -161,14 +188,14 @@ def other_plugins() -> str:
 
 
 TABLES: dict[str, dict[str, Callable[[], str]]] = {
-    "sql.md": {"SQL functions": functions_table},
+    "sql.md": {"SQL functions": sql_functions},
     "checks.md": {
         **{section.value: partial(codes, section) for section in Section},
         "notations": notations,
     },
     "metrics.md": {"figures": figures},
     "jobs.md": {"job states": job_states, "job events": job_events, "settings": settings},
-    "trainers.md": {"options of trainers": trainers_table},
+    "trainers.md": {"options of trainers": options},
     "permissions.md": {"permissions": permissions, "pages": pages},
     "hooks.md": {"other plugins": other_plugins},
 }

@@ -58,15 +58,3 @@ def sql_function(help: str, *, longest: int) -> Callable[[F], F]:
         return call
 
     return declare
-
-
-def functions_table() -> str:
-    """The table of docs/sql.md."""
-    rows = (f"| `{f.name}({_arguments(f)})` | {f.help} |" for f in FUNCTIONS.values())
-    return "\n".join(["| function | answers |", "|---|---|", *rows])
-
-
-def _arguments(function: SqlFunction) -> str:
-    """`text [, classifier [, label]]`"""
-    others = "".join(f" [, {name}" for name in function.others)
-    return f"{function.first}{others}{']' * len(function.others)}"

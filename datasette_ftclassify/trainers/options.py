@@ -9,7 +9,7 @@ said: what happens then is the trainer's.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -326,21 +326,3 @@ def stored_at(option: Option) -> str:
     if option.part is not None:
         return f"options.format.{option.part}"
     return f"options.{option.name}" if option in _PLAIN else f"options.own.{option.name}"
-
-
-def options_table(takers: Mapping[str, Iterable[Option]]) -> str:
-    """The table of docs/trainers.md. takers: {trainer: the options that it takes}"""
-    rows = []
-    for option in DECLARED:
-        bounds = {
-            trainer: own.bounds for trainer, taken in takers.items()
-            for own in taken if own.name == option.name
-        }  # fmt: skip
-        named = (f"{name} ({said})" if said else name for name, said in bounds.items())
-        help_ = option.help or f"{option.label}."
-        empty = f" Unless given: {option.empty}." if option.empty else ""
-        on_page = option.label if option.on_page else ""
-        flags = f"`{option.command_line}`"
-        rows.append(f"| {flags} | {on_page} | {help_}{empty} | {', '.join(named)} |")
-    head = ["| on the command line | on a page | what it says | trainers |", "|---|---|---|---|"]
-    return "\n".join([*head, *rows])

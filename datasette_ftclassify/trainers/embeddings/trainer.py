@@ -15,7 +15,7 @@ from ...core.training_report import Header
 from ...prompts.price_table import untuned_name
 from ..access import Endpoint
 from ..base import Capabilities, Progress, Trained, TrainerOptions, TrainingSet, check_taken
-from ..openai_protocol.dialect import AZURE, OPENAI, Dialect
+from ..openai_protocol.dialect import OPENAI, Dialect
 from ..options import DIMENSIONS, EMBEDDING_MODEL
 from ..service import FineTunedModel, InferenceClient, Service, TrainingLog, TrainingSpec
 from ..stored_model import check_host, read_name
@@ -235,6 +235,3 @@ def _given(vectors: PaidVectors, without: Collection[str]) -> GivenVectors:
     zeros = np.zeros(vectors.dimensions, dtype=np.float32)
     none = {text_key(text): zeros for text in without}
     return GivenVectors(lambda keys: none | vectors.find(keys), vectors.dimensions)
-
-
-TRAINERS = (EmbeddingsTrainer(), EmbeddingsTrainer(AZURE))
