@@ -243,12 +243,10 @@ def prices_of(classifier: Classifier, access: Access) -> PriceTable:
     return service.prices(access.endpoint(classifier.trainer))
 
 
-def load_answerer(
-    conn: sqlite3.Connection, classifier: Classifier, schema: str = "main"
-) -> Answerer:
+def load_answerer(conn: sqlite3.Connection, classifier: Classifier) -> Answerer:
     """Loads the artifact. Raises ArtifactError for a damaged one, TrainingError for an unknown
     trainer, or one whose models are not in the file."""
-    return answerer_maker(conn, classifier, schema)()
+    return answerer_maker(conn, classifier)()
 
 
 def answerer_maker(

@@ -241,9 +241,9 @@ def judged_rows(
 
 
 def paired_counts(
-    conn: sqlite3.Connection, first: Classifier, second: Classifier, split: str = TEST
+    conn: sqlite3.Connection, first: Classifier, second: Classifier
 ) -> dict[str, int]:
-    """Of the rows on which both were evaluated: what `paired.compare_counts` wants. Rows of an
+    """Of the test rows on which both were evaluated: what `paired.compare_counts` wants. Rows of an
     earlier version, of which no group is known, count as texts of their own."""
     names = ("both", "only_first", "only_second", "neither", "texts", "texts_first", "texts_second")
     if not row_columns(conn):
@@ -262,7 +262,7 @@ def paired_counts(
         " from _ftclassify_evaluation_rows a join _ftclassify_evaluation_rows b"
         f" on b.evaluation_id = {evaluation.format(':second')} and b.row_key = a.row_key"
         f" where a.evaluation_id = {evaluation.format(':first')}) group by text)",
-        {"first": first.id, "second": second.id, "split": split},
+        {"first": first.id, "second": second.id, "split": TEST},
     ).fetchone()
     return {name: count or 0 for name, count in zip(names, counts, strict=True)}
 

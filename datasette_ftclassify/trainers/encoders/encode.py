@@ -54,14 +54,6 @@ def encode(encoder: Encoder, texts: Sequence[str], encoded: Encoded | None = Non
     return out
 
 
-def count_missing(encoder: Encoder, texts: Sequence[str]) -> int:
-    """Different texts without a vector that is kept."""
-    rows = {text_key(text): [0] for text in texts}
-    out = np.empty((1, encoder.dimensions), dtype=np.float32)
-    with ExitStack() as stack:
-        return len(_fill_kept(_opened(stack), encoder, rows, out))
-
-
 def _threads() -> int:
     """One core is left to whoever else is at work."""
     return max(1, min(8, (os.cpu_count() or 1) - 1))

@@ -36,8 +36,8 @@ class PromptedTrainer(OpenAITrainer):
     options = (MODEL_TO_ASK, *FORMAT, DESCRIPTIONS)
     reached_as = OPENAI.trainer
 
-    def __init__(self, dialect: Dialect = DIALECT, **settings: Any) -> None:
-        super().__init__(dialect, **settings)
+    def __init__(self, dialect: Dialect = DIALECT) -> None:
+        super().__init__(dialect)
 
     def epochs_for(self, rows: int) -> int:
         """Once, as far as that means anything where nothing is learnt."""
