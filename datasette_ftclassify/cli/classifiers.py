@@ -125,7 +125,7 @@ def show(database: str, name: str | None, as_json: bool) -> None:
         "task": classifier.task.to_dict(),
         "report": classifier.report,
         "metrics": summary.metrics,
-        "service": None if facts is None else facts.to_dict(),
+        "service": facts,
         "sql": usage_sql(classifier),
     }
     if as_json:

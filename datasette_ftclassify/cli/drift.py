@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..core import typed_json
 from ..core.humanize import key_list, percent, score
 from ..core.splits import SplitPlan
 from ..present.our_command import our_command
@@ -50,7 +51,7 @@ def drift(
         found = find_drift(conn, classifier, where=where, params=dict(param))
     if as_json:
         about = {"classifier": classifier.name, "version": classifier.version}
-        print_json({**about, **found.to_dict()})
+        print_json({**about, **typed_json.as_json(found)})
     else:
         _describe(found)
         if found.share is not None:

@@ -7,13 +7,12 @@ import sqlite3
 import time
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
 
 import click
 
 from ..core.errors import FtclassifyError, JobStopped
 from ..core.humanize import counted
-from ..present.jobs import describe, describe_all, shows_step
+from ..present.jobs import JobFacts, describe, describe_all, shows_step
 from ..present.our_command import our_command
 from ..store.jobs.events import job_events
 from ..store.jobs.job import Job
@@ -52,7 +51,7 @@ def list_command(database: str, as_json: bool) -> None:
     with open_database(database) as conn:
         if as_json:
             whole = describe_all(conn, newest_jobs(conn))
-            print_json_list("jobs", (facts.to_dict() for facts in whole))
+            print_json_list("jobs", whole)
             return
         for facts in describe_all(conn, newest_brief(conn)):
             echo(line_of(conn, facts, find))
@@ -74,7 +73,7 @@ def show(database: str, job_id: int, as_json: bool) -> None:
         events = job_events(conn, job_id)
         if as_json:
             facts = describe(conn, job)
-            print_json({**facts.to_dict(), "events": [event.to_dict() for event in events]})
+            print_json({**facts.to_dict(), "events": events})
             return
         echo(line(conn, job))
     for text in (*settings_lines(job), *event_lines(events)):
@@ -99,7 +98,7 @@ def follow(database: str, job_id: int, as_json: bool) -> None:
             raise SystemExit(_INTERRUPTED) from None
         progress.done()
         if as_json:
-            print_json(describe(conn, job).to_dict())
+            print_json(describe(conn, job))
         else:
             echo(line(conn, job))
     if job.state == "failed":
@@ -173,7 +172,7 @@ def _asking(action: str, text: str) -> click.Command:
             if action == "cancel":
                 job = cancel_at_service(conn, job)
             if as_json:
-                print_json(describe(conn, job).to_dict())
+                print_json(describe(conn, job))
             else:
                 echo(line(conn, job))
         if action == "cancel" and job.state == "failed":
@@ -259,7 +258,7 @@ def work(
         print_json({"jobs": worker.ran, "left": left})
     else:
         echo(worker.summary())
-    if any(job["state"] == "failed" for job in worker.ran):
+    if any(facts.job.state == "failed" for facts in worker.ran):
         raise SystemExit(1)
 
 
@@ -269,7 +268,7 @@ class _Work:
     def __init__(
         self, conn: sqlite3.Connection, access: Access, database: str, progress: StepProgress
     ) -> None:
-        self.ran: list[dict[str, Any]] = []
+        self.ran: list[JobFacts] = []
         self.left: dict[int, str] = {}
         self._conn, self._access, self._progress = conn, access, progress
         self._database = database
@@ -307,7 +306,7 @@ class _Work:
     def _ended(self, job: Job) -> None:
         self._current = None
         self._watch.close()
-        self.ran.append(describe(self._conn, job).to_dict())
+        self.ran.append(describe(self._conn, job))
         say(line(self._conn, job))
 
     def _held(self, job: Job, why: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..core import typed_json
 from ..core.database import relation
 from ..core.errors import ReviewError
 from ..core.humanize import rows_text
@@ -77,7 +78,7 @@ def merge_labels(
             raise ReviewError("Say which label they become.", fields=("into",))
         plan = plan_merge(conn, task, old, into)
         if preview and as_json:
-            print_json(plan.to_dict())
+            print_json(plan)
             return
         _describe(plan, table, err=as_json)
         if preview:
@@ -85,7 +86,7 @@ def merge_labels(
         confirm(f"Change {rows_text(plan.changed)}?", yes=yes, otherwise="Nothing was changed.")
         done = merge(conn, task, old, into, seen=plan.seen, who=person_called(person))
     said = f"Changed {rows_text(len(done.keys))}; --undo {done.batch} takes it back."
-    print_result(as_json, {**plan.to_dict(), "batch": done.batch}, said)
+    print_result(as_json, {**typed_json.as_json(plan), "batch": done.batch}, said)
 
 
 def _task(conn: sqlite3.Connection, table: str, given: Given) -> Task:

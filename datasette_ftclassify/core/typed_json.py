@@ -4,8 +4,9 @@ refused, and those that a dataclass does not have."""
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass, fields, is_dataclass
+from datetime import date
 from functools import cache
 from typing import (
     Annotated,
@@ -22,6 +23,10 @@ from typing import (
 from .errors import ArtifactError, FtclassifyError
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[[Any], object])
+
+NOT_IN_JSON = {"json": False}
+"""Metadata of a dataclass's field that its JSON leaves out."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +70,23 @@ def read_stored(
         ) from why
 
 
+def in_json(function: F) -> F:
+    """Below the `@property` of a dataclass whose JSON is to have it, behind the fields."""
+    function.__dict__["in_json"] = True
+    return function
+
+
+@cache
+def _json_names(cls: Any) -> Sequence[str]:
+    """The fields and properties that the JSON of a dataclass has."""
+    names = [field.name for field in fields(cls) if field.metadata.get("json", True)]
+    own = [pair for base in reversed(cls.__mro__) for pair in vars(base).items()]
+    return names + [n for n, p in own if isinstance(p, property) and hasattr(p.fget, "in_json")]
+
+
 def as_json(data: object) -> dict[str, Any]:
-    """What is read again as this dataclass: what its `to_dict` says, else its fields; so, too, of
-    the dataclasses in it."""
+    """What is read again as this dataclass: what its `to_dict` says, else its fields, and what is
+    declared to stand behind them; so, too, of the dataclasses in it."""
     said: dict[str, Any] = _as_json(data)
     return said
 
@@ -83,10 +102,13 @@ def _as_json(value: Any) -> Any:
     if hasattr(value, "to_dict"):
         return value.to_dict()
     if is_dataclass(value):
-        return {field.name: _as_json(getattr(value, field.name)) for field in fields(value)}
+        names = _json_names(type(value))  # type: ignore[arg-type]
+        return {name: _as_json(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {name: _as_json(each) for name, each in value.items()}
-    return [_as_json(each) for each in value] if isinstance(value, (list, tuple)) else value
+    if isinstance(value, (list, tuple)):
+        return [_as_json(each) for each in value]
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def read_dataclass(cls: type[T], data: object) -> T:

@@ -13,8 +13,7 @@ import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,6 +36,7 @@ from ..core.errors import EvaluationError
 from ..core.humanize import rows_text
 from ..core.prediction import Answerer
 from ..core.text import text_hash
+from ..core.typed_json import in_json
 from ..metrics.drift import Answered, DriftTest, drift_tests, grown
 from ..store.classifiers import Classifier
 from ..store.splits import keys_of_split, knows_training_rows, splits_of_rows, text_hashes
@@ -113,11 +113,9 @@ class Drift:
     share: float | None = None
 
     @property
+    @in_json
     def changed(self) -> bool:
         return any(test.changed for test in self.tests)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "changed": self.changed}
 
 
 def most_texts(answerer: Answerer) -> int:

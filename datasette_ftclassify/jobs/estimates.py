@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
 from ..core.errors import TrainingError
 from ..core.humanize import price
+from ..core.typed_json import NOT_IN_JSON, as_json, in_json
 from ..prompts.price_table import PriceTable, today
 from ..prompts.prices import estimate_inference
 from ..store.answers import find_answers, input_key
@@ -52,9 +53,10 @@ class JobEstimate:
     input_tokens: int
     output_tokens: int
     note: str
-    tries: int | None = None
+    tries: int | None = field(default=None, metadata=NOT_IN_JSON)
 
     @property
+    @in_json
     def most_usd(self) -> float | None:
         if self.usd is None or self.tries is None:
             return None if self.usd is None else usual_limit(self.usd)
@@ -63,10 +65,6 @@ class JobEstimate:
     @property
     def price(self) -> str:
         return price(self.usd, self.most_usd)
-
-    def to_dict(self) -> dict[str, Any]:
-        figures = {name: value for name, value in asdict(self).items() if name != "tries"}
-        return {**figures, "most_usd": self.most_usd}
 
 
 def agreed(estimate: JobEstimate | None, limit_usd: float | None, spent: float) -> dict[str, Any]:
@@ -77,7 +75,7 @@ def agreed(estimate: JobEstimate | None, limit_usd: float | None, spent: float) 
     """
     if limit_usd is None and estimate is not None and estimate.usd is not None:
         limit_usd = usual_limit(estimate.usd, spent) if spent else estimate.most_usd
-    known = {} if estimate is None else estimate.to_dict()
+    known = {} if estimate is None else as_json(estimate)
     if estimate is not None and estimate.usd is not None:
         known["usd"] = round(spent + estimate.usd, 9)  # of the whole job, as what it has spent
     return {**known, "limit_usd": limit_usd}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from ..core.database import Cell, JsonKey, Relation, condition, json_key, quote, quote_all, relation
 from ..core.errors import FtclassifyError, SourceError, TemplateError
@@ -21,6 +21,7 @@ from ..core.markup import MARKUPS
 from ..core.rendering import renderer, template_columns
 from ..core.task import Task, known_markup
 from ..core.text import TEXT_FORM, reading_of
+from ..core.typed_json import NOT_IN_JSON
 from ..store.columns import predicted_columns
 from .filters import RowFilter
 from .form_fields import FieldError
@@ -54,15 +55,9 @@ class Column:
     different: int
     filled: int
     binary: bool = False
-    cells: frozenset[Cell] = frozenset()
+    cells: frozenset[Cell] = field(default=frozenset(), metadata=NOT_IN_JSON)
     ours: bool = False
-    is_key: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "name": self.name, "length": self.length, "different": self.different,
-            "filled": self.filled, "binary": self.binary, "ours": self.ours,
-        }  # fmt: skip
+    is_key: bool = field(default=False, metadata=NOT_IN_JSON)
 
 
 class Example(TypedDict):

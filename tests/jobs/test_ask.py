@@ -24,6 +24,7 @@ from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import AccessError, JobPaused
 from datasette_ftclassify.core.labels import LabelSet
 from datasette_ftclassify.core.task import define
+from datasette_ftclassify.core.typed_json import as_json
 from datasette_ftclassify.jobs import ask as asking
 from datasette_ftclassify.jobs.agreements import agree, spent_today
 from datasette_ftclassify.jobs.ask import ask_text, estimate_text, text_of
@@ -186,7 +187,7 @@ def test_a_text_may_cost_what_two_tries_do(conn: sqlite3.Connection, server: Ope
     assert estimate is not None
     assert estimate.usd is not None
     assert estimate.most_usd == pytest.approx(2 * estimate.usd, abs=2e-8)
-    assert "tries" not in estimate.to_dict()
+    assert "tries" not in as_json(estimate)
 
 
 # In the browser

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from ...core.errors import FtclassifyError
 from ...core.service_model import Checkpoint, ServiceIds, checkpoints_of
@@ -32,11 +31,6 @@ class ServiceFacts:
     days_left: int | None
     checkpoints: tuple[Checkpoint, ...]
     usd: float
-
-    def to_dict(self) -> dict[str, Any]:
-        shutdown = None if self.shutdown is None else self.shutdown.isoformat()
-        checkpoints = [checkpoint.to_dict() for checkpoint in self.checkpoints]
-        return {**self.__dict__, "shutdown": shutdown, "checkpoints": checkpoints}
 
 
 def deploys(classifier: Classifier) -> bool:

@@ -6,9 +6,8 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Any
 
 from ...core.database import Cell, Key, Relation, quote
 from ...core.errors import FtclassifyError, LabelError, ReviewError, RowChanged
@@ -17,6 +16,7 @@ from ...core.label_kinds import MULTICLASS
 from ...core.label_notations import label_reader
 from ...core.labels import LabelSet, LabelValue, label_name, variant_groups
 from ...core.task import Task
+from ...core.typed_json import NOT_IN_JSON
 from ...metrics.counts import confusion_cells
 from ...metrics.intervals import wilson_interval
 from ...store.change_batches import add_batch, add_changes, set_rows
@@ -68,10 +68,7 @@ class MergePlan:
     empty: list[str]
     stale: list[StaleClassifier]
     seen: str
-    updates: list[tuple[tuple[Cell, ...], tuple[Cell, ...], int]]
-
-    def to_dict(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if name != "updates"}
+    updates: list[tuple[tuple[Cell, ...], tuple[Cell, ...], int]] = field(metadata=NOT_IN_JSON)
 
     @property
     def said(self) -> str:

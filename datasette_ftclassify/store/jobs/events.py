@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import isfinite
-from typing import Any
 
 from ...core.errors import ArtifactError
 from ...core.job_events import EventKind, Figures, Level, level_of
+from ...core.typed_json import in_json
 from ...core.untrusted_json import read_object
 from ..cell_size import cut
 from ..classifiers import now
@@ -28,11 +28,9 @@ class Event:
     kind: str | None = None
 
     @property
+    @in_json
     def level(self) -> Level:
         return level_of(self.kind)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "level": self.level}
 
 
 def note(

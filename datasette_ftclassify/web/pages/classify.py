@@ -194,7 +194,7 @@ async def _review(ask: PageRequest, form: Form, prepared: _Prepared) -> Response
         limit = estimate.most_usd
     review = {
         "classifier": prepared.classifier.title,
-        "estimate": None if estimate is None else estimate.to_dict(),
+        "estimate": estimate,
         "price": None if estimate is None else estimate.price,
         "limit_usd": limit,
         "batch": prepared.request.batch,

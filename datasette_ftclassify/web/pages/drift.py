@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
-from typing import Any
-
 from datasette.utils.asgi import Response
 
 from ...core.database import relation
 from ...core.errors import FtclassifyError
+from ...core.typed_json import as_json
 from ...jobs.drift import find_drift
 from ...present.drift import drift_read, drift_sentences, drift_summary
 from ..background_reads import read_aside
@@ -22,35 +20,27 @@ from .check import row_url
 @page("/classifiers/{name}/drift", reads=TRAIN, writes=None)
 async def drift_page(ask: PageRequest) -> Response:
     """Reads the newest rows of the table."""
-    classifier = ask.classifier
-
-    def look(conn: sqlite3.Connection) -> dict[str, Any]:
-        found = find_drift(conn, classifier)
-        source = relation(conn, classifier.task.source)
-        said = found.to_dict()
-        for row in said["rows"]:
-            row["url"] = row_url(ask, source, row["key"])
-        return {
-            **said,
-            "summary": drift_summary(found),
-            "sentences": list(drift_sentences(found)),
-            "read_rows": drift_read(found),
-        }
-
-    problem = None
+    classifier, table = ask.classifier, ask.classifier.task.source
     try:
-        data = await read_aside(ask, look)
+        found = await read_aside(ask, lambda conn: find_drift(conn, classifier))
+        source = await ask.read(lambda conn: relation(conn, table))
     except FtclassifyError as error:
         if ask.wants_json:
             raise
-        data, problem = {}, str(error)
-    more = {
-        "refused": problem,
-        "table": classifier.task.source,
-        "retrain": ask.url("classifiers", classifier.title, "retrain"),
-        "anew": _anew(ask, data.get("share")),
+        return await show(ask, {}, more={"refused": str(error), "table": table}, problem=str(error))
+    data = {
+        **as_json(found),
+        "rows": [{**as_json(row), "url": row_url(ask, source, row.key)} for row in found.rows],
+        "summary": drift_summary(found),
+        "sentences": list(drift_sentences(found)),
+        "read_rows": drift_read(found),
     }
-    return await show(ask, data, more=more, problem=problem)
+    more = {
+        "table": table,
+        "retrain": ask.url("classifiers", classifier.title, "retrain"),
+        "anew": _anew(ask, found.share),
+    }
+    return await show(ask, data, more=more)
 
 
 def _anew(ask: PageRequest, share: float | None) -> str | None:

@@ -12,6 +12,7 @@ from datasette.utils.asgi import Forbidden, NotFound, Response
 
 from ...core.humanize import shortened
 from ...core.numbers import LIMIT_USD
+from ...core.typed_json import as_json
 from ...jobs.agreements import agreement_to, paid_trainer
 from ...jobs.agreements import ask as ask_for
 from ...jobs.as_published import without_places
@@ -95,8 +96,7 @@ async def _shown(ask: PageRequest) -> Response:
         lambda conn: _page_data(conn, job, classifier, served, agreed)
     )
     trains, acts = await ask.may(TRAIN), await may_act(ask, job.kind, ask.table, paid is not None)
-    arrays = classifier is not None and not classifier.labels.exclusive
-    links, splits = _links(ask, job, said, trains, arrays), dict[str, int]()
+    links, splits = _links(ask, job, said["table"], classifier, trains), dict[str, int]()
     if job.state == "finished" and kind_of(job.kind).writes_rows:
         sql, splits = await ask.read(lambda conn: parts.splits_of(conn, job))
         links |= parts.query_link(ask, sql)
@@ -174,10 +174,10 @@ def _inner(conn: sqlite3.Connection, job: Job, after: int | None) -> dict[str, A
     """
     if after is not None:
         events = events_after(conn, job.id, after, MOST_EVENTS)
-        return {"events": [e.to_dict() for e in events], "last_event": _last(events, after)}
+        return {"events": [*map(as_json, events)], "last_event": _last(events, after)}
     events, before = last_events(conn, job.id, MOST_EVENTS)
     return {
-        "events": [e.to_dict() for e in events],
+        "events": [*map(as_json, events)],
         "events_before": before,
         "last_event": _last(events, 0),
         "settings": job.settings,
@@ -199,21 +199,21 @@ def _curves(conn: sqlite3.Connection, job: Job) -> parts.Curves | None:
 
 
 def _links(
-    ask: PageRequest, job: Job, data: dict[str, Any], trains: bool, arrays: bool
+    ask: PageRequest, job: Job, table: str, made: Classifier | None, trains: bool
 ) -> dict[str, str]:
     """Where to go from here; `result` is what the job made, once it has."""
-    table = ask.table_url(data["table"])
-    links = {"self": ask.url("jobs", job.id), "all": ask.url(), "table": table}
-    if data["classifier"]:
-        links["classifier"] = ask.url("classifiers", data["classifier"])
+    links = {"self": ask.url("jobs", job.id), "all": ask.url(), "table": ask.table_url(table)}
+    if made is not None:
+        links["classifier"] = ask.url("classifiers", made.title)
     if job.state == "finished":
         result = kind_of(job.kind).result
         if result == "rows":
+            arrays = made is not None and not made.labels.exclusive
             links["result"] = result_url(ask.datasette, ask.database, job, arrays=arrays)
         elif result == "queue":
             links["result"] = ask.url("jobs", job.id, "review")
         elif result == "findings" and trains:
-            links["result"] = ask.url("train", table=data["table"], check=job.id)
+            links["result"] = ask.url("train", table=table, check=job.id)
         elif result == "classifier" and "classifier" in links:
             links["result"] = links["classifier"]
     return links

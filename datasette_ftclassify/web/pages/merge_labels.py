@@ -12,6 +12,7 @@ from datasette.utils.asgi import Response
 from ...core.errors import FtclassifyError, ReviewError
 from ...core.humanize import rows_text
 from ...core.task import Task
+from ...core.typed_json import as_json
 from ...jobs.review.merges import MergePlan, labels_now, merge_labels, plan_merge, suggest_merges
 from ...store.change_batches import list_batches
 from ...store.classifiers import Classifier
@@ -123,7 +124,7 @@ async def _shown(ask: PageRequest, plan: MergePlan | None = None) -> Response:
 
     found = await read_aside(ask, look)
     all_columns = found.pop("all_columns")
-    preview = None if plan is None else plan.to_dict()
+    preview = None if plan is None else as_json(plan)
     if preview is not None:  # of classifiers that the visitor may know of
         titles = {c.title for c in own}
         preview["stale"] = [one for one in preview["stale"] if one["title"] in titles]

@@ -90,7 +90,7 @@ async def _form(ask: PageRequest) -> Response:
     data = {
         "database": ask.database,
         **_previewed(ask, look),
-        "columns": [column.to_dict() for column in look.columns],
+        "columns": look.columns,
         "check": {**progress_of(job), "current": current, "report": report} if job else None,
         "trainers": offered,
         "estimate": confirmation.estimate.to_dict() if confirmation else None,

@@ -107,7 +107,7 @@ async def try_page(ask: PageRequest) -> Response:
         "answer": outcome.answer,
         "scores": _scores(outcome.answer),
         "usd": outcome.usd,
-        "estimate": None if estimate is None else estimate.to_dict(),
+        "estimate": estimate,
     }
     more = {
         "action": ask.url("classifiers", classifier.title, "try"),
