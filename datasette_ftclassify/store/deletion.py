@@ -81,18 +81,18 @@ class Deletion:
 
     def in_use(self) -> ClassifierInUse:
         name = self.titles[0] if len(self.titles) == 1 else self.titles[0].rpartition("@")[0]
-        jobs = "; ".join(map(busy_text, self.busy))
+        jobs = "; ".join(map(self.busy_text, self.busy))
         return ClassifierInUse(
             f"{name} is in use and was not deleted: {jobs}.", tuple(job.id for job in self.busy)
         )
 
-
-def busy_text(job: Job) -> str:
-    """What keeps a classifier from being deleted."""
-    what = f"job {job.id} ({job.kind})"
-    if job.state == "running" and not job.interrupted:
-        return f"{what} is being cancelled" if job.wanted == "cancel" else f"{what} is running"
-    return f"{what} goes on at a service, where it is billed"
+    @staticmethod
+    def busy_text(job: Job) -> str:
+        """What keeps a classifier from being deleted."""
+        what = f"job {job.id} ({job.kind})"
+        if job.state == "running" and not job.interrupted:
+            return f"{what} is being cancelled" if job.wanted == "cancel" else f"{what} is running"
+        return f"{what} goes on at a service, where it is billed"
 
 
 def plan_deletion(conn: sqlite3.Connection, name: str) -> Deletion:

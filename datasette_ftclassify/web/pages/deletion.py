@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import replace
-from typing import Any
 
 from datasette.utils import tilde_decode
 from datasette.utils.asgi import Forbidden, Response
@@ -13,7 +12,7 @@ from ...core.errors import ClassifierInUse, FtclassifyError
 from ...jobs.agreements import paid_trainer
 from ...jobs.deletion import end_jobs
 from ...store.classifiers import find_classifier
-from ...store.deletion import Deletion, busy_text, delete_classifier, plan_deletion
+from ...store.deletion import Deletion, delete_classifier, plan_deletion
 from ...store.jobs.job import Job
 from ..background_reads import write_aside
 from ..events import DeleteClassifierEvent, track
@@ -28,18 +27,9 @@ CANCEL_SECONDS = 8.0
 """How long a page waits for cancelled jobs to end before it says that they are still at it."""
 
 
-async def deletion_of(ask: PageRequest, title: str) -> dict[str, Any]:
-    """What deleting would do, in words."""
-    plan = await _as_seen(ask, await ask.read(lambda conn: plan_deletion(conn, title)))
-    return {
-        "losses": plan.losses,
-        "consequence": plan.consequence,
-        "busy": [
-            {"text": busy_text(job), "url": ask.url("jobs", job.id), "id": job.id}
-            for job in plan.busy
-        ],
-        "others": plan.others,
-    }
+async def deletion_of(ask: PageRequest, title: str) -> Deletion:
+    """What deleting would do."""
+    return await _as_seen(ask, await ask.read(lambda conn: plan_deletion(conn, title)))
 
 
 async def delete_page(ask: PageRequest) -> Response:
