@@ -4,12 +4,13 @@ misplace is shown before a new version is trained."""
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
 from datasette.utils.asgi import Response
 
-from ...core.database import Key, json_key, relation
+from ...core.database import Key, Relation, json_key, relation
 from ...core.errors import FtclassifyError, TaskError
 from ...core.other_class import HOW, column_condition, keys_condition, with_other
 from ...core.prediction import Answerer
@@ -21,12 +22,15 @@ from ...jobs.load_classifier import load_answerer
 from ...jobs.other_rows import (
     LEAST_ROWS,
     OtherPreview,
+    UnlikeRow,
     least_known,
     new_version,
     other_task,
     preview_other,
 )
+from ...jobs.train_request import TrainRequest
 from ...store.classifiers import Classifier
+from ...trainers.access import Access
 from ..background_reads import read_aside, require_file
 from ..classifier_names import require_may_replace
 from ..datasette_reads import page_seconds
@@ -57,7 +61,7 @@ async def _act(ask: PageRequest) -> Response:
     classifier, action = ask.classifier, ask.action("preview", "train")
     access, _ = await access_or_why(ask.datasette)
 
-    def plan(conn: sqlite3.Connection) -> tuple[Task, Any]:
+    def plan(conn: sqlite3.Connection) -> tuple[Task, TrainRequest]:
         return _task(conn, ask, classifier), new_version(conn, classifier, access)
 
     if action == "preview":
@@ -92,58 +96,74 @@ def _key(given: object) -> Key:
     return tuple(key)
 
 
+@dataclass(frozen=True)
+class _Proposed:
+    """Rows that are least like the training rows, and why there are none, or none to mark."""
+
+    source: Relation
+    rows: Sequence[UnlikeRow] = ()
+    note: str | None = None
+
+
+def _propose(
+    conn: sqlite3.Connection,
+    classifier: Classifier,
+    access: Access,
+    answerer: Answerer | FtclassifyError,
+) -> _Proposed:
+    """answerer: of the classifier, or why there is none
+
+    Raises FtclassifyError for a classifier that can have no such class."""
+    source = relation(conn, classifier.task.source)
+    new_version(conn, classifier, access)
+    with_other(conn, classifier.task, "true")  # says why it can have none
+    try:
+        if isinstance(answerer, FtclassifyError):
+            raise answerer
+        found = least_known(conn, classifier, MOST_SHOWN, _BELOW, most_texts(answerer), answerer)
+    except FtclassifyError as error:
+        return _Proposed(source, note=str(error))
+    keyed = (row for row in found if not any(isinstance(cell, bytes) for cell in row.key))
+    rows = [*keyed] if source.primary_key else []
+    why = (
+        f"{source.name} has no primary key of texts or numbers to mark its rows by: say what a "
+        "column has in them."
+    )
+    return _Proposed(source, rows, why if found and not rows else None)
+
+
 async def _shown(ask: PageRequest, preview: OtherPreview | None = None) -> Response:
     classifier, problem = ask.classifier, ask.refusal
     access, _ = await access_or_why(ask.datasette)
-
-    def look(conn: sqlite3.Connection) -> dict[str, Any]:
-        source = relation(conn, classifier.task.source)
-        found: dict[str, Any] = {"rows": [], "note": None, "columns": list(source.columns)}
-        found["source"] = source
-        new_version(conn, classifier, access)
-        with_other(conn, classifier.task, "true")  # says why it can have none
-        try:
-            if isinstance(answerer, FtclassifyError):
-                raise answerer
-            most = most_texts(answerer)
-            rows = least_known(conn, classifier, MOST_SHOWN, _BELOW, most, answerer)
-        except FtclassifyError as error:
-            return {**found, "note": str(error)}
-        found["rows"] = [
-            {
-                "key": json_key(row.key),
-                "text": row.text[:300],
-                "known": row.known,
-                "answer": row.answer,
-                "url": row_url(ask, source, row.key),
-            }
-            for row in rows
-            if source.primary_key and not any(isinstance(cell, bytes) for cell in row.key)
-        ]
-        if rows and not found["rows"]:
-            found["note"] = (
-                f"{source.name} has no primary key of texts or numbers to mark its rows by: say "
-                "what a column has in them."
-            )
-        return found
-
-    possible = True
     answerer: Answerer | FtclassifyError
     try:  # by itself: how long it takes says nothing of the rows
         answerer = await read_aside(ask, lambda conn: load_answerer(conn, classifier))
     except FtclassifyError as error:
         answerer = error
+    found = None
     try:
-        found = await read_aside(ask, look, page_seconds(ask.datasette))
+        found = await read_aside(
+            ask,
+            lambda conn: _propose(conn, classifier, access, answerer),
+            page_seconds(ask.datasette),
+        )
     except FtclassifyError as error:
-        found, possible = {"rows": [], "note": None, "columns": []}, False
         problem = problem or str(error)
-    columns, source = found.pop("columns"), found.pop("source", None)
+    source, rows = (None, ()) if found is None else (found.source, found.rows)
     judged = None if preview is None else as_json(preview)
     for row in chain(*(judged[part] for part in _EXAMPLES)) if judged and source else ():
         row["url"] = row_url(ask, source, row["key"])
     data = {
-        **found,
+        "rows": [
+            {
+                **as_json(row),
+                "key": json_key(row.key),
+                "text": row.text[:300],
+                "url": row_url(ask, source, row.key),
+            }
+            for row in rows
+        ],
+        "note": None if found is None else found.note,
         "least_rows": LEAST_ROWS,
         "preview": judged,
         "problem": problem,
@@ -151,8 +171,8 @@ async def _shown(ask: PageRequest, preview: OtherPreview | None = None) -> Respo
     more = {
         "source": classifier.task.source,
         "action": ask.url("classifiers", classifier.title, "other"),
-        "possible": possible,
-        "columns": columns,
+        "possible": found is not None,
+        "columns": [] if source is None else source.columns,
         "how": HOW,
         "most_answered": MOST_ROWS,
         "typed": {name: ask.one(name) for name in ("label", "column", "how", "value")},
