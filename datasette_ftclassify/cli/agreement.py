@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -68,9 +68,9 @@ def agreement(
         done = _act(conn, job, decided, accept, batch, note, person_called(person))
         found = find_agreement(conn, job)
     if as_json:
-        print_json({**vars(found), **done})
+        print_json({**vars(found), **({"said": done} if done else {})})
         return
-    for line in done.get("said", []):
+    for line in done:
         echo(line)
     _describe(found)
 
@@ -98,7 +98,7 @@ def _act(
     batch: int | None,
     note: str,
     who: str,
-) -> dict[str, Any]:
+) -> list[str]:
     """Does what was asked, one after the other, and says it."""
     from ..jobs.review.agreement import accept_agreed
     from ..jobs.review.batches import undo_batch
@@ -121,7 +121,7 @@ def _act(
         said.append(f"{rows_text(len(found.written)).capitalize()} written{number}.")
         if found.left:
             said.append(f"{rows_text(found.left).capitalize()} left as they are. {found.reason}")
-    return {"said": said} if said else {}
+    return said
 
 
 def _describe(found: Agreement) -> None:

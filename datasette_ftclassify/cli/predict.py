@@ -40,7 +40,7 @@ from .run_job import batches_there, run_here, tell_queued
 if TYPE_CHECKING:
     import sqlite3
 
-    from ..jobs.stale import Answers
+    from ..jobs.stale import Ages, Answers
     from ..store.classifiers import Classifier
 
 
@@ -171,8 +171,8 @@ def _stale(conn: sqlite3.Connection, classifier: Classifier, table: str, given: 
     return find_answers_in(conn, relation(conn, table).name, classifier, column)
 
 
-def _tell_stale(conn: sqlite3.Connection, answers: Answers) -> dict[str, Any]:
-    """Says how many are stale; the same as JSON."""
+def _tell_stale(conn: sqlite3.Connection, answers: Answers) -> Ages:
+    """Says how many are stale."""
     from ..jobs.stale import AGES_TEXT, count_ages
 
     ages = count_ages(conn, answers.plan(conn))
@@ -182,7 +182,7 @@ def _tell_stale(conn: sqlite3.Connection, answers: Answers) -> dict[str, Any]:
     why = "; ".join(reasons)
     table = answers.settings.table
     say(f"{rows_text(ages.stale)} of {table} {few} stale{': ' if why else ''}{why}.")
-    return ages.to_dict()
+    return ages
 
 
 def _terms(classifier: Classifier, given: Given) -> dict[str, Any]:

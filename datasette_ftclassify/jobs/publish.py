@@ -155,7 +155,7 @@ def plan_copy(
 _KEPT_SETTINGS = ("encoding", "page_size", "user_version", "application_id")
 
 
-def _settings_of(source: Path) -> dict[str, Any]:
+def _settings_of(source: Path) -> dict[str, str | int]:
     with closing(open_database(source)) as conn:
         return {name: _pragma(conn, name) for name in _KEPT_SETTINGS}
 
@@ -164,7 +164,7 @@ def _pragma(conn: sqlite3.Connection, name: str) -> Any:
     return conn.execute(f"pragma {name}").fetchone()[0]
 
 
-def _open(path: Path | None, settings: Mapping[str, Any]) -> sqlite3.Connection:
+def _open(path: Path | None, settings: Mapping[str, str | int]) -> sqlite3.Connection:
     """The new file is nobody's until it is whole, so nothing is noted to undo. None: one without a
     name, which is gone when it is closed."""
     # No statement is remembered: an `explain` would not notice that there are more triggers now.
@@ -177,7 +177,7 @@ def _open(path: Path | None, settings: Mapping[str, Any]) -> sqlite3.Connection:
     )
     conn.text_factory = decode
     for name, value in settings.items():
-        conn.execute(f"pragma {name} = {quote(value) if isinstance(value, str) else int(value)}")
+        conn.execute(f"pragma {name} = {quote(value) if isinstance(value, str) else value}")
     for setting in (
         "journal_mode = off", "synchronous = off", "secure_delete = on", _TRUST,
         "ignore_check_constraints = on", "temp_store = file",

@@ -140,7 +140,7 @@ def find_minimum(
             " where classifier_id = ?",
             [classifier.id],
         ).fetchone()
-    return None if row is None else _read(classifier, dict(zip(NAMES, row, strict=True)))
+    return None if row is None else _read(classifier, row)
 
 
 def set_minimum(
@@ -166,7 +166,8 @@ def set_minimum(
     return minimum
 
 
-def _read(classifier: Classifier, cells: dict[str, Any]) -> MinimumScore:
+def _read(classifier: Classifier, row: Sequence[Any]) -> MinimumScore:
+    cells = dict(zip(NAMES, row, strict=True))
     for name, (what, most) in _JSON.items():
         if cells[name] is not None:
             cells[name] = read_json(cells[name], what, most_items=most)

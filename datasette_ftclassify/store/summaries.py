@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ArtifactError
-from ..core.labels import LabelSet
 from .aliases import aliases_of
 from .classifiers import LISTED_BYTES, Classifier, default_name, has_store, list_classifiers
 from .evaluations import evaluation_text, metrics_of
@@ -44,7 +43,9 @@ class Summary:
         return headline(self.metrics)
 
     def to_dict(self) -> dict[str, Any]:
-        classifier = self.classifier
+        classifier, labels = self.classifier, self.classifier.labels
+        given, lookup = labels.given, labels.lookup
+        names = {} if given is None else {"label_names": given, "lookup": lookup}
         return {
             "classifier": classifier.name,
             "version": classifier.version,
@@ -52,20 +53,13 @@ class Summary:
             "default": self.default,
             "aliases": list(self.aliases),
             "trainer": classifier.trainer,
-            "kind": classifier.labels.kind,
-            "labels": list(classifier.labels.values),
-            **_named(classifier.labels),
+            "kind": labels.kind,
+            "labels": list(labels.values),
+            **names,
             "source": classifier.task.source,
             "training_rows": classifier.training_rows,
             "created_at": classifier.created_at,
         }
-
-
-def _named(labels: LabelSet) -> dict[str, Any]:
-    """The names of labels that are keys of another table, and that table."""
-    if labels.given is None:
-        return {}
-    return {"label_names": list(labels.given), "lookup": labels.lookup}
 
 
 def summarise(conn: sqlite3.Connection, classifier: Classifier) -> Summary:

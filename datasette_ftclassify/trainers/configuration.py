@@ -67,7 +67,7 @@ def _endpoint(name: str, given: object, usual: Mapping[str, str | None]) -> Endp
     if unknown:
         known = ", ".join(Endpoint.__dataclass_fields__)
         raise AccessError(f"The setting {name} has {sorted(unknown)[0]}: there is {known}.")
-    found: dict[str, Any] = {}
+    found: dict[str, str | None] = {}
     for setting in ("api_key", "base_url", "api_version"):
         value = given.get(setting) or usual.get(setting)
         if value is not None and not isinstance(value, str):

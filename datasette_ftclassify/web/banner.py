@@ -23,16 +23,16 @@ _MOST = 1_000
 
 async def script_urls(
     datasette: Datasette, request: Any, view: str, database: str | None, table: str | None
-) -> list[dict[str, Any]]:
+) -> list[dict[str, str | bool]]:
     """The banner's script, with its messages and the URL of jobs in its query string; none when
     there is nothing to show."""
-    params: dict[str, Any] = {}
+    params: dict[str, str | list[str]] = {}
     if view == "table" and await _is_worked_on(datasette, request, database, table):
         path = page_url(datasette, str(database), "jobs") + ".json"
         params["jobs"] = f"{path}?{urlencode({'table': table, 'active': 1})}"
     said = await silent_classifiers(datasette, request, database, table)
     if said:
-        params |= {"say": said, "see": page_url(datasette, str(database))}
+        params["say"], params["see"] = said, page_url(datasette, str(database))
     if not params:
         return []
     script = datasette.urls.static_plugins(static_name(), "strip.js")

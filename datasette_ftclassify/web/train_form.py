@@ -115,14 +115,16 @@ class Choices:
             delimiter=str(found.get("delimiter", self.delimiter)),
         )
 
-    def query(self) -> dict[str, Any]:
+    def query(self) -> dict[str, str | list[str]]:
         """As arguments of an address."""
-        arguments: dict[str, Any] = {"table": self.table, "text": list(self.text)}
-        arguments["label"] = list(self.label)
-        arguments |= {name: getattr(self, name) for name in _PLAIN}
-        arguments |= self.settings
+        filters: dict[str, list[str]] = {}
         for name, value in self.filters:
-            arguments.setdefault(name, []).append(value)
+            filters.setdefault(name, []).append(value)
+        plain = {name: str(getattr(self, name)) for name in _PLAIN}
+        lists = {"text": [*self.text], "label": [*self.label]}
+        arguments: dict[str, str | list[str]] = {
+            "table": self.table, **lists, **plain, **self.settings, **filters,
+        }  # fmt: skip
         return {name: value for name, value in arguments.items() if value not in ("", [])}
 
     def fields(self) -> list[Pair]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
 
 from ...core.errors import JobPaused, LimitReached
 from ...ledger import LedgerError
@@ -114,10 +113,15 @@ def ask_rows(lease: Lease, plan: Plan, progress: RowProgress, access: Access) ->
 
 def _result(lease: Lease, plan: Plan, resumed_at: int, pages: Pages) -> PredictResult:
     spent = spent_by_job(lease.conn, lease.job.id)
-    more: dict[str, Any] = {"spent": spent, "reasons": dict(pages.reasons.most_common(20))}
-    if plan.threshold is not None:
-        more |= {"abstained": pages.abstained, "threshold": plan.threshold}
-    return PredictResult.of(lease.job, plan.columns, resumed_at, **more)
+    return PredictResult.of(
+        lease.job,
+        plan.columns,
+        resumed_at,
+        spent=spent,
+        reasons=dict(pages.reasons.most_common(20)),
+        abstained=None if plan.threshold is None else pages.abstained,
+        threshold=plan.threshold,
+    )
 
 
 def ask_in_batches(

@@ -101,7 +101,7 @@ async def _card(ask: PageRequest) -> Response:
         "links": {
             **await _links(ask, classifier, found["sql"]),
             **query_link(ask, splits),
-            "former": _former(ask, classifier, found["versions"]),
+            "former": _former(ask, classifier, [one["title"] for one in found["versions"]]),
         },
         "written": await stored_answers(*ask.visitor, classifier, written),
     }
@@ -279,12 +279,10 @@ async def _links(ask: PageRequest, classifier: Classifier, sql: str | None) -> d
     }
 
 
-def _former(
-    ask: PageRequest, classifier: Classifier, versions: Sequence[dict[str, Any]]
-) -> str | None:
+def _former(ask: PageRequest, classifier: Classifier, titles: Sequence[str]) -> str | None:
     """The comparison of a new version with the one before, where that is there and to be seen."""
     former = classifier.report.get("version_of")
-    if all(version["title"] != former for version in versions):
+    if former not in titles:
         return None
     return ask.url("classifiers", classifier.title, "compare", **{"with": former})
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from datasette.utils.asgi import Response
 
@@ -40,24 +39,33 @@ class _JudgedRow:
 
 @page("/classifiers/{name}/rows", reads=VIEW, writes=None)
 async def judged_page(ask: PageRequest) -> Response:
-    classifier = ask.classifier
-    chosen = {
-        name: classifier.position_of(label) if (label := ask.argument(name)) else None
-        for name in ("truth", "chosen")
-    }
-    flags = {name: bool(ask.argument(name)) for name in ("abstained", "wrong")}
-    page = _number(ask.argument("page", "1"))
-    split = OUT_OF_FOLD if ask.argument("held_out") else TEST
-    rows, total, source = await ask.read(
-        lambda conn: _read(conn, classifier, {**chosen, **flags, "split": split}, (page - 1) * PAGE)
-    )
+    classifier, page = ask.classifier, _number(ask.argument("page", "1"))
+    names = ("truth", "chosen", "abstained", "wrong", "held_out")
+    asked = {name: value for name in names if (value := ask.argument(name))}
+
+    def read(conn: sqlite3.Connection) -> tuple[list[_JudgedRow], int, Relation | None]:
+        """The rows, how many there are, and the table; None when it is gone."""
+        found, total = row_results(
+            conn,
+            classifier,
+            truth=classifier.position_of(asked["truth"]) if "truth" in asked else None,
+            chosen=classifier.position_of(asked["chosen"]) if "chosen" in asked else None,
+            abstained="abstained" in asked,
+            wrong="wrong" in asked,
+            split=OUT_OF_FOLD if "held_out" in asked else TEST,
+            limit=PAGE,
+            offset=(page - 1) * PAGE,
+        )
+        source = table_of_texts(conn, classifier)
+        splits = splits_of_rows(conn, classifier.split_id, [row.key for row in found])
+        return [_shown(conn, classifier, source, row, splits) for row in found], total, source
+
+    rows, total, source = await ask.read(read)
     data = {
         "total": total,
         "page": page,
         "rows": [replace(row, url=row_url(ask, source, row.key)) for row in rows],
     }
-    names = ("truth", "chosen", "abstained", "wrong", "held_out")
-    asked = {name: value for name in names if (value := ask.argument(name))}
     here = ("classifiers", classifier.title, "rows")
     more = {
         "asked": asked,
@@ -71,16 +79,6 @@ def _number(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 10_000_000:
         raise FtclassifyError("The page is a number from 1.")
     return int(text)
-
-
-def _read(
-    conn: sqlite3.Connection, classifier: Classifier, wanted: dict[str, Any], offset: int
-) -> tuple[list[_JudgedRow], int, Relation | None]:
-    """The rows, how many there are, and the table; None when it is gone."""
-    found, total = row_results(conn, classifier, **wanted, limit=PAGE, offset=offset)
-    source = table_of_texts(conn, classifier)
-    splits = splits_of_rows(conn, classifier.split_id, [row.key for row in found])
-    return [_shown(conn, classifier, source, row, splits) for row in found], total, source
 
 
 def _shown(
