@@ -54,10 +54,19 @@ def find_check(conn: sqlite3.Connection, number: str, table: str) -> Job | None:
     return job if job.kind == "check" and source == table else None
 
 
-def progress_of(job: Job) -> dict[str, Any]:
-    """How far a check is, in a few words; cheap, for a page that polls."""
-    return {"id": job.id, "state": job.shown_state, "active": is_active(job), "step": job.step,
-            "error": job.error}  # fmt: skip
+@dataclass(frozen=True)
+class JobProgress:
+    """How far a job is, in a few words; cheap, for a page that polls."""
+
+    id: int
+    state: str
+    active: bool
+    step: str
+    error: str | None
+
+
+def progress_of(job: Job) -> JobProgress:
+    return JobProgress(job.id, job.shown_state, is_active(job), job.step, job.error)
 
 
 def is_about(job: Job, look: TablePreview) -> bool:

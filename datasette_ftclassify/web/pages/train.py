@@ -12,6 +12,7 @@ from datasette.utils.asgi import Response
 from ...core.errors import AccessError, FtclassifyError, Implausible, TemplateError
 from ...core.label_kinds import KINDS
 from ...core.task import Task
+from ...core.typed_json import as_json
 from ...jobs.check import submit_check
 from ...jobs.confirming import TrainConfirmation, confirm_train
 from ...jobs.plausible import check_plausible
@@ -91,7 +92,9 @@ async def _form(ask: PageRequest) -> Response:
         "database": ask.database,
         **_previewed(ask, look),
         "columns": look.columns,
-        "check": {**progress_of(job), "current": current, "report": report} if job else None,
+        "check": {**as_json(progress_of(job)), "current": current, "report": report}
+        if job
+        else None,
         "trainers": offered,
         "estimate": confirmation.estimate.to_dict() if confirmation else None,
         "review": confirmation.review.to_dict() if confirmation else None,
