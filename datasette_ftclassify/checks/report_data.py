@@ -41,20 +41,20 @@ class SampleRow(TypedDict):
     labels: list[str]
 
 
-class _Tells(TypedDict):
+class _Association(TypedDict):
     label: str
     precision: float
     recall: float
     rows: int
 
 
-class LeakingWord(_Tells):
+class LeakingWord(_Association):
     """A word of texts, and what it says of a label, 0-1."""
 
     word: str
 
 
-class LeakingValue(_Tells):
+class LeakingValue(_Association):
     """A value of a column, and what it says of its most frequent label, 0-1."""
 
     value: str

@@ -12,7 +12,7 @@ from ..core.humanize import dollars
 from ..jobs.load_classifier import may_measure_known, service_of
 from ..store.classifiers import find_classifier
 from ..store.minimum_scores import find_minimum
-from .confirmation import agree, asking_options, reach
+from .confirmation import agree, reach, request_options
 from .options import Given, database_argument, json_command, open_database
 from .output import echo, print_json, say
 
@@ -37,7 +37,7 @@ MOST_LABELS = 10
     metavar="NAME VALUE",
     help="A column that the classifier reads, in place of TEXT; repeat for more.",
 )
-@asking_options
+@request_options
 @json_command
 def ask(database: str, classifier: str, text: str | None, as_json: bool, **given: Any) -> None:
     """Ask a classifier about one text, or about standard input where TEXT is -.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..trainers.access import Access
 
 
-asking_options = together(
+request_options = together(
     usd_option("Spending limit of the job, in USD. [1.5 times the estimate]"),
     yes_option,
     click.option(
@@ -39,7 +39,7 @@ asking_options = together(
 def reach(
     conn: sqlite3.Connection, classifier: Classifier, given: Given
 ) -> tuple[Classifier, Access]:
-    """The classifier as `asking_options` change it, and the way to its model."""
+    """The classifier as `request_options` change it, and the way to its model."""
     from ..jobs.remote.model_names import deploy
     from ..trainers.configuration import read_access
 
@@ -60,7 +60,7 @@ def agree(
     """Says whom it will ask and what that costs, and asks; returns when somebody agrees, or nothing
     is asked.
 
-    given:  as `asking_options` have it, and with a review `despite_option`
+    given:  as `request_options` have it, and with a review `despite_option`
     review: what was found in the rows
     Raises click's exceptions otherwise.
     """
@@ -114,7 +114,7 @@ def ask(*, yes: bool) -> None:
     confirm("Go on?", yes=yes, otherwise="Nothing was sent.")
 
 
-def confirm(question: str, *, yes: bool, otherwise: str) -> None:
+def confirm(prompt: str, *, yes: bool, otherwise: str) -> None:
     """Asks, unless the answer was given beforehand.
 
     otherwise: what a no means, for people
@@ -125,7 +125,7 @@ def confirm(question: str, *, yes: bool, otherwise: str) -> None:
     if not sys.stdin.isatty():
         raise click.ClickException(f"{otherwise} To agree to that, add --yes.")
     try:
-        agreed = click.confirm(question, err=True)
+        agreed = click.confirm(prompt, err=True)
     except click.Abort:
         say()
         raise Stopped(otherwise) from None

@@ -8,10 +8,10 @@ import click
 
 from ..core.humanize import rows_have, rows_text
 from ..store.classifiers import find_classifier
-from .confirmation import agree, asking_options, reach
+from .confirmation import agree, reach, request_options
 from .options import database_argument, despite_option, json_command, open_database, queue_option
 from .output import echo, one_line, print_json, say
-from .run_job import run_here, tell_queued
+from .run_job import run_here, say_queued
 
 if TYPE_CHECKING:
     from ..core.training_report import TrainingReport
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.command()
 @database_argument
 @click.argument("name", required=False)
-@asking_options
+@request_options
 @despite_option
 @queue_option
 @json_command
@@ -54,7 +54,7 @@ def evaluate(database: str, name: str | None, as_json: bool, **given: Any) -> No
             conn, classifier.id, limit_usd=limit, estimate=estimate, access=access
         )
         if given["queue"]:
-            tell_queued(conn, job, database, as_json, given["base_url"])
+            say_queued(conn, job, database, as_json, given["base_url"])
             return
         metrics = cast("Evaluation", run_here(conn, job, access, database).result)
     _show(metrics, classifier.report, as_json)

@@ -24,7 +24,7 @@ from .options import database_argument, json_command, open_database, usd_option
 from .output import StepProgress, echo, print_json, print_json_list, say, step_progress
 from .run_job import LOOK_EVERY, now_line, watched, work_command
 
-_PATIENCE = 5.0
+_WORKER_SECONDS = 5.0
 """Seconds after which a job that is followed has no worker, it seems."""
 
 _INTERRUPTED = 130
@@ -138,7 +138,7 @@ class _Follower:
         self._alone_since = self._alone_since or time.monotonic()
         if shows_step(job):
             self._say_once(f"Job {job.id} {job.step}")
-        elif time.monotonic() - self._alone_since > _PATIENCE:
+        elif time.monotonic() - self._alone_since > _WORKER_SECONDS:
             command = work_command(self._conn, job, self._database)
             self._say_once(
                 f"Nobody runs job {job.id} yet: serve {self._database} with Datasette, or, in "
@@ -155,7 +155,7 @@ class _Follower:
         say(text)
 
 
-def _asking(action: str, text: str) -> click.Command:
+def _action_command(action: str, text: str) -> click.Command:
     limits = action in ("run", "resume", "retry")
 
     @click.command(action, help=text)
@@ -199,7 +199,7 @@ def cancel_at_service(conn: sqlite3.Connection, job: Job) -> Job:
     return get_job(conn, job.id)
 
 
-for _wish, _text in (
+for _action, _text in (
     (
         "run",
         "Agree to a job that came with the file, or was changed since somebody agreed to it: "
@@ -210,7 +210,7 @@ for _wish, _text in (
     ("cancel", "End a job; what it has written stays."),
     ("retry", "Put a failed or cancelled job back in the queue; it goes on where it stopped."),
 ):
-    jobs.add_command(_asking(_wish, _text))
+    jobs.add_command(_action_command(_action, _text))
 
 
 @click.command()
@@ -251,7 +251,7 @@ def work(
                 time.sleep(LOOK_EVERY)
                 worker.run()
         except KeyboardInterrupt:
-            worker.tell_paused()
+            worker.say_paused()
             raise SystemExit(_INTERRUPTED) from None
     if as_json:
         left = [{"id": job_id, "why": why} for job_id, why in worker.left.items()]
@@ -292,7 +292,7 @@ class _Work:
         left = f", left {len(self.left)}" if self.left else ""
         return f"Ran {counted(len(self.ran), 'job')}{left}."
 
-    def tell_paused(self) -> None:
+    def say_paused(self) -> None:
         self._watch.close()
         if self._current is not None:
             command = our_command("jobs", "resume", self._database, self._current)

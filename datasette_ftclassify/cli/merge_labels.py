@@ -119,14 +119,14 @@ def _suggest(conn: sqlite3.Connection, task: Task, as_json: bool) -> None:
 
 
 def _describe(plan: MergePlan, table: str, *, err: bool) -> None:
-    tell = partial(echo, err=err)
+    write = partial(echo, err=err)
     for name, having in plan.rows.items():
-        tell(f"{having:8,}  {name!r} becomes {plan.into!r}")
+        write(f"{having:8,}  {name!r} becomes {plan.into!r}")
     new = ", which no row has yet" if plan.new else ""
-    tell(f"{rows_text(plan.changed).capitalize()} of {table} get {plan.into!r}{new}.")
+    write(f"{rows_text(plan.changed).capitalize()} of {table} get {plan.into!r}{new}.")
     if plan.empty:
-        tell(f"No row has {', '.join(plan.empty)} any more; the columns stay.")
+        write(f"No row has {', '.join(plan.empty)} any more; the columns stay.")
     for one in plan.stale:
         minimum = ", and its minimum score is of the old labels" if one.minimum else ""
         on = f"{one.title} goes on answering with {', '.join(one.labels)}"
-        tell(f"{on} until it is trained again{minimum}.")
+        write(f"{on} until it is trained again{minimum}.")

@@ -128,29 +128,29 @@ def _task(
 
 
 def _describe(found: OtherPreview, *, err: bool) -> None:
-    tell = partial(echo, err=err)
-    tell(
+    write = partial(echo, err=err)
+    write(
         f"The class {found.label} of {rows_text(found.rows)}, beside {rows_text(found.labelled)} "
         "with a label. Each was answered while it was held out:"
     )
     caught = percent(found.caught / max(found.held_out, 1))
-    tell(f"  caught     {found.caught:,} of {found.held_out:,} ({caught})")
+    write(f"  caught     {found.caught:,} of {found.held_out:,} ({caught})")
     by_label = ", ".join(f"{count:,} of {label}" for label, count in found.misplaced.items())
     misplaced = sum(found.misplaced.values())
     what = f" ({by_label})" if by_label else ""
-    tell(f"  misplaced  {misplaced:,} of {found.labelled:,}{what}")
-    tell(
+    write(f"  misplaced  {misplaced:,} of {found.labelled:,}{what}")
+    write(
         f"  right      {percent(found.now, 1)} of the rows with a label, {percent(found.before, 1)}"
         " without the class"
     )
     if found.unlabelled:
         others = f"{found.unlabelled:,} other rows without a label"
-        tell(f"  also       {found.also:,} of {others} would get it")
+        write(f"  also       {found.also:,} of {others} would get it")
     for title, rows in (
         ("Not caught", found.missed), ("Misplaced", found.wrong), ("Also given to", found.others),
     ):  # fmt: skip
         if rows:
-            tell(f"{title}:")
+            write(f"{title}:")
         for row in rows:
             answer = f"{row.label or 'no label'}, answered with {row.answer}"
-            tell(f"  {key_list([row.key])}  {answer}  {one_line(row.text)}")
+            write(f"  {key_list([row.key])}  {answer}  {one_line(row.text)}")

@@ -15,7 +15,7 @@ from ..jobs.plan import CONCURRENCY, Plan, PredictRequest
 from ..present.writing import triggers_sentence
 from ..store.classifiers import find_classifier, find_for_table
 from ..store.jobs.state import find_unfinished
-from .confirmation import agree, asking_options, reach
+from .confirmation import agree, reach, request_options
 from .options import (
     Given,
     column_options,
@@ -35,7 +35,7 @@ from .options import (
     wrong_option,
 )
 from .output import echo, print_json, say
-from .run_job import batches_there, run_here, tell_queued
+from .run_job import batches_there, run_here, say_queued
 
 if TYPE_CHECKING:
     import sqlite3
@@ -89,7 +89,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Share of rows without an answer that ends the job.",
 )
-@asking_options
+@request_options
 @despite_option
 @queue_option
 @json_command
@@ -122,11 +122,11 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
             request = _request(classifier, given)
         else:
             request = answers.request(**_terms(classifier, given))
-            more["stale"] = _tell_stale(conn, answers)
+            more["stale"] = _say_stale(conn, answers)
         plan = Plan.of(conn, classifier, table, request)
         found = confirm_predict(conn, plan, request, access)
         estimate = None if found is None else found.estimate
-        _tell_begun(conn, plan)
+        _say_begun(conn, plan)
         if triggers := triggers_sentence(plan.target.name, list(plan.updates.triggers(conn))):
             say(triggers)
         if found is not None and (fewer := found.unlabelled) is not None:
@@ -138,7 +138,7 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
         else:
             job = submit_stale(conn, answers, plan, request, estimate=estimate, access=access)
         if given["queue"]:
-            tell_queued(conn, job, database, as_json, given["base_url"])
+            say_queued(conn, job, database, as_json, given["base_url"])
             return
         result = run_here(conn, job, access, database).result or {}
     if as_json:
@@ -171,7 +171,7 @@ def _stale(conn: sqlite3.Connection, classifier: Classifier, table: str, given: 
     return find_answers_in(conn, relation(conn, table).name, classifier, column)
 
 
-def _tell_stale(conn: sqlite3.Connection, answers: Answers) -> Ages:
+def _say_stale(conn: sqlite3.Connection, answers: Answers) -> Ages:
     """Says how many are stale."""
     from ..jobs.stale import AGES_TEXT, count_ages
 
@@ -192,7 +192,7 @@ def _terms(classifier: Classifier, given: Given) -> dict[str, Any]:
     return {name: given[name] for name in ("concurrency", "limit_usd", "max_errors", "batch")}
 
 
-def _tell_begun(conn: sqlite3.Connection, plan: Plan) -> None:
+def _say_begun(conn: sqlite3.Connection, plan: Plan) -> None:
     """Says of which requests the estimate counts a second time: those that an interrupted job has
     at a service, in batches whose answers are still to come."""
     job = find_unfinished(conn, "predict", plan.settings.to_dict())

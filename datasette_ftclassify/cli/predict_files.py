@@ -82,7 +82,7 @@ def predict_files(
         given["min_known"],
     )
     with files_plan(portable, request) as plan:
-        _tell_before(plan, out)
+        _say_before(plan, out)
         counts = None
         if plan.waiting:
             engine = start_engine(given["engine"], int(given["workers"]), given["address"])
@@ -94,7 +94,7 @@ def predict_files(
     _describe(plan, counts, out, as_json)
 
 
-def _tell_before(plan: FilesPlan, out: Path) -> None:
+def _say_before(plan: FilesPlan, out: Path) -> None:
     if plan.gone:
         say(
             f"{counted(len(plan.gone), 'file')} that was answered is not there any more, such as "

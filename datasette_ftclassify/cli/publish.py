@@ -52,7 +52,7 @@ def publish_copy(
     with step_progress() as progress:
         copy = make(
             database, out, classifiers=classifiers, tables=tables, force=force,
-            tell=lambda name: progress(f"Copying {name}", 0.0),
+            report=lambda name: progress(f"Copying {name}", 0.0),
         )  # fmt: skip
     commands = publish_commands(copy.path, copy.packages)
     if as_json:

@@ -189,10 +189,10 @@ def _list(conn: sqlite3.Connection, job: Job, as_json: bool, who: str) -> None:
             f"{row.place:4}  {key_list([row.key])}  {_names(row.labels)} -> "
             f"{_names(row.suggested)}{state}  {one_line(row.text or '', 60)}"
         )
-    _tell_audit(queue)
+    _say_audit(queue)
 
 
-def _tell_audit(queue: QueueNow) -> None:
+def _say_audit(queue: QueueNow) -> None:
     found = queue.audit
     if found is not None:
         echo(
@@ -278,7 +278,7 @@ class Session:
                 continue
             self._show(queue, row)
             place = self._act(queue, row)
-        _tell_audit(queue_now(self._conn, self._job))
+        _say_audit(queue_now(self._conn, self._job))
 
     def _show(self, queue: QueueNow, row: ShownRow) -> None:
         from ..jobs.review.shown import label_order

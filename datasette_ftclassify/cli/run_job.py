@@ -98,7 +98,7 @@ def work_command(
     return f"{variable}={shlex.quote(base_url)} {our_command(*words)}"
 
 
-def tell_queued(
+def say_queued(
     conn: sqlite3.Connection, job: Job, database: str, as_json: bool, base_url: str | None
 ) -> None:
     """Has a job wait, and says who runs it; `base_url` is the service's, as it was given."""

@@ -30,7 +30,7 @@ from .confirmation import ask, refuse_errors, review_lines
 from .evaluate import describe_headline
 from .options import Given
 from .output import Stopped, echo, print_json, say, step_progress, with_options
-from .run_job import again, tell_queued, watched, work_command
+from .run_job import again, say_queued, watched, work_command
 
 if TYPE_CHECKING:
     import sqlite3
@@ -241,7 +241,7 @@ def finish_training(
     from ..jobs.compare import compare_or_why
 
     if queue:
-        tell_queued(conn, job, database, as_json, base_url)
+        say_queued(conn, job, database, as_json, base_url)
         return
     result = follow_training(conn, job, access, database, base_url)
     comparison, why_not = compare_or_why(conn, first, result.classifier) if first else (None, None)

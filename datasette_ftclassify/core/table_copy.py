@@ -171,7 +171,7 @@ def _why_not(part: Part) -> str | None:
 
 
 def copy_parts(
-    conn: sqlite3.Connection, selection: Selection, tell: Callable[[str], None]
+    conn: sqlite3.Connection, selection: Selection, report: Callable[[str], None]
 ) -> dict[str, str]:
     """Copies what was chosen into the main database, which has none of it, inside a transaction.
     Gives {name: why} of the views and triggers that cannot run there, and so are left out.
@@ -179,7 +179,7 @@ def copy_parts(
     Raises SourceError for what this SQLite cannot make.
     """
     for part in selection.tables:
-        tell(part.name)
+        report(part.name)
         _make(conn, part)
         _copy_rows(conn, part.name)
     _copy_sequences(conn, selection)
@@ -192,7 +192,7 @@ def copy_parts(
             conn.execute(f"drop view {quote(part.name)}")
             left_out[part.name] = why
     for part in selection.virtual:
-        tell(part.name)
+        report(part.name)
         _make(conn, part)
         _fill(conn, part)
     for part in selection.triggers:

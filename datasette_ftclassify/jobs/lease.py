@@ -33,7 +33,7 @@ RENEW_EVERY = 2.0
 """Seconds between renewals, and so the time that a request to pause a training may take."""
 
 
-RENEW_PATIENCE_MS = 200
+RENEW_WAIT_MS = 200
 """How long a renewal waits for others; ten more come before the lease is over."""
 
 
@@ -180,7 +180,7 @@ def _renew(lease: Lease, path: str, over: threading.Event) -> None:
             with closing(open_database(path)) as conn:
                 # While the job reads, a writer that waits for it keeps every new reader out:
                 # Datasette, which reads each file's schema for any page, among them.
-                conn.execute(f"pragma busy_timeout = {RENEW_PATIENCE_MS}")
+                conn.execute(f"pragma busy_timeout = {RENEW_WAIT_MS}")
                 lease.job.wanted = renew_lease(conn, lease.job.id, str(lease.job.owner))
         except JobError as error:
             lease.why_lost = str(error)

@@ -96,12 +96,12 @@ def publish_copy(
     classifiers: Sequence[str] = (),
     tables: Sequence[str] = (),
     force: bool = False,
-    tell: Callable[[str], None] = lambda step: None,
+    report: Callable[[str], None] = lambda step: None,
 ) -> PublishedCopy:
     """Makes the copy. Without names: the version that answers of each classifier, all tables.
 
     force: replace a file that is there
-    tell:  called with what is being copied
+    report:  called with what is being copied
 
     Raises SourceError, ClassifierNotFound, ArtifactError; then nothing is at `out` that was not.
     """
@@ -114,7 +114,7 @@ def publish_copy(
             check_tables(conn, SOURCE)
             conn.execute("begin")
             selection, published = _select(conn, classifiers, tables)
-            left_out = selection.left_out | copy_parts(conn, selection, tell)
+            left_out = selection.left_out | copy_parts(conn, selection, report)
             with reading_store():
                 copy_classifiers(conn, published, selection.names)
             finish(conn)

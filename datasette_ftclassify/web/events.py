@@ -86,7 +86,7 @@ async def track(datasette: Datasette, event: type[Any], actor: Any, **properties
         await datasette.track_event(event(actor=actor, **properties))
 
 
-async def tell_end(
+async def track_end(
     datasette: Datasette, database: str, job: Job, classifier: Classifier | None
 ) -> None:
     """Of a job that has ended, and of the classifier that it made, if it made one."""

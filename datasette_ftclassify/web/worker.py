@@ -31,7 +31,7 @@ from ..store.schema import ensure_schema
 from ..store.tables import open_database
 from ..trainers.access import Access
 from ..trainers.registry import get_trainer
-from .events import tell_end
+from .events import track_end
 from .job_process import Child
 from .operator_settings import access_of
 
@@ -213,7 +213,7 @@ class Worker:
             try:
                 if child.returncode:
                     self._note_death(child)
-                self._tell_end(child)
+                self._track_end(child)
             except JobNotFound:
                 pass  # deleted with its classifier
             except Exception as error:
@@ -228,7 +228,7 @@ class Worker:
             if note_death(conn, child.job.id, how, again=not child.was_stuck):
                 _log.error("The process of job %d in %s died: %s", child.job.id, child.path, how)
 
-    def _tell_end(self, child: Child) -> None:
+    def _track_end(self, child: Child) -> None:
         """Tells other plugins of a job that has ended, and of the classifier that it made."""
         if not hasattr(self._datasette, "track_event"):
             return  # Datasette 0.65
@@ -243,7 +243,7 @@ class Worker:
             if database.path and str(Path(database.path).resolve()) == child.path
         ]  # fmt: skip
         if job.state in ENDED and names:
-            told = tell_end(self._datasette, names[0], job, used)
+            told = track_end(self._datasette, names[0], job, used)
             asyncio.run_coroutine_threadsafe(told, self._loop)
 
     def _rests(self, path: str, job_id: int = 0) -> bool:

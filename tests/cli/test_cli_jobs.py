@@ -50,7 +50,7 @@ def run(*arguments: object, code: int = 0, **environ: str) -> str:
 
 
 def impatient(*arguments: str) -> None:
-    sys.modules["datasette_ftclassify.cli.jobs"]._PATIENCE = 0.1  # type: ignore[attr-defined]
+    sys.modules["datasette_ftclassify.cli.jobs"]._WORKER_SECONDS = 0.1  # type: ignore[attr-defined]
     ftclassify(arguments)
 
 

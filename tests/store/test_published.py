@@ -571,7 +571,7 @@ def test_what_is_interrupted_leaves_nothing(tmp_path: Path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        publish_copy(before, tmp_path / "out.db", tell=interrupt)
+        publish_copy(before, tmp_path / "out.db", report=interrupt)
     assert [p.name for p in tmp_path.iterdir()] == ["before.db"]
 
 

@@ -21,10 +21,10 @@ def main() -> None:
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read_until_the_end, args=(lines,), daemon=True).start()
     while True:
-        print(json.dumps(asdict(answer_line(lines.get(), _tell_batch))), flush=True)
+        print(json.dumps(asdict(answer_line(lines.get(), _report_batch))), flush=True)
 
 
-def _tell_batch(rows: int) -> None:
+def _report_batch(rows: int) -> None:
     print(json.dumps({"batch": rows}), flush=True)
 
 

@@ -296,16 +296,16 @@ class InferenceLoop:
         if len(self._given_up) < _MOST_GIVEN_UP:
             self._given_up[request.key] = request.answer
 
-    def commit(self, also: Callable[[], None] = lambda: None, *, patient: bool = True) -> None:
+    def commit(self, also: Callable[[], None] = lambda: None, *, wait: bool = True) -> None:
         """Keeps the answers that have come, what they cost, and how far the job is, together with
         whatever else is to be written.
 
         On a full disk it waits for room, and nothing more is sent meanwhile: what has come is paid.
         When none comes, as many answers are kept as there is room for.
-        patient: False: it does not wait
+        wait: whether it does
         Raises JobError when the job was taken over, JobPaused without room.
         """
-        deadline = time.monotonic() + (self._retry_policy.full if patient else 0.0)
+        deadline = time.monotonic() + (self._retry_policy.full if wait else 0.0)
         while True:
             try:
                 with uninterrupted():
@@ -373,8 +373,8 @@ class InferenceLoop:
             self._take(self._engine.collect(min(left, _LOOK_EVERY), self._under_way))
             if self._fresh:
                 with suppress(JobPaused):  # there is no room for it
-                    self.commit(patient=False)
-        self.commit(patient=False)
+                    self.commit(wait=False)
+        self.commit(wait=False)
 
 
 @contextmanager

@@ -122,11 +122,11 @@ class Engine:
             await asyncio.sleep(0)
 
     async def _ask(
-        self, request: InferenceRequest, asking: Coroutine[Any, Any, InferenceResponse]
+        self, request: InferenceRequest, answering: Coroutine[Any, Any, InferenceResponse]
     ) -> None:
         result: InferenceResponse | Exception
         try:
-            result = await asking
+            result = await answering
         except Exception as error:
             result = error
         self._results.append((request, result))

@@ -19,7 +19,7 @@ from ..registry import page
 from ..responses import done, form_page, show
 from .check import row_url
 from .review import require_edit
-from .review_rows import require_queue, tell_all, undo_many, who_is
+from .review_rows import require_queue, track_edits, undo_many, who_is
 
 LISTED = 200
 """Disagreements that the page lists; as JSON there are all."""
@@ -43,7 +43,7 @@ async def _act(ask: PageRequest) -> Response:
     if action == "undo":
         return await undo_many(ask, job, here)
     accepted = await ask.edit(lambda conn: accept_agreed(conn, job, who))
-    await tell_all(ask, accepted.written)
+    await track_edits(ask, accepted.written)
     data = {"written": len(accepted.written), "kept": accepted.kept, "left": accepted.left,
             "reason": accepted.reason}  # fmt: skip
     return await done(ask, here, data, _accepted(accepted))

@@ -24,7 +24,7 @@ from ..registry import MenuItem, page
 from ..responses import done, form_page, show
 from ..train_form import Choices
 from .review import named, require_edit, table_classifiers
-from .review_rows import tell_all, undo_many, who_is
+from .review_rows import track_edits, undo_many, who_is
 
 MOST_ROWS = 20_000
 """That are changed from a page: other plugins are told of each, and other writers wait."""
@@ -76,7 +76,7 @@ async def _act(ask: PageRequest) -> Response:
             "file."
         )
     merged = await ask.edit(lambda conn: merge_labels(conn, task, old, into, seen=seen, who=who))
-    await tell_all(ask, merged.keys)
+    await track_edits(ask, merged.keys)
     made = {"batch": merged.batch, "changed": len(merged.keys), "into": plan.into}
     said = f"{plan.said} in {rows_text(len(merged.keys))}."
     return await done(ask, here, made, said)

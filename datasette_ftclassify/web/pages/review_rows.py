@@ -71,7 +71,7 @@ async def _act(ask: PageRequest) -> Response:
     if action == "undo":
         number = whole_number(ask, "change") if ask.one("change") else None
         changed = await ask.edit(lambda conn: undo(conn, job, who, number))
-        await _tell(ask, changed)
+        await _track(ask, changed)
         return await _on(ask, job, changed.next, _told(changed))
     place, seen, note = whole_number(ask, "place"), ask.one("seen"), ask.one("note")
     chosen, new = _chosen(ask) if action == "label" else (None, "")
@@ -80,7 +80,7 @@ async def _act(ask: PageRequest) -> Response:
             conn, job, place, chosen, seen=seen, who=who, note=note, new_label=new
         )
     )
-    await _tell(ask, changed)
+    await _track(ask, changed)
     following = changed.next
     if changed.decided:
         following = await ask.write(lambda conn: next_decision(conn, job, who))
@@ -127,7 +127,7 @@ async def _on(ask: PageRequest, job: Job, place: int | None, data: dict[str, Any
     return await done(ask, where, {**data, "row": row})
 
 
-async def _tell_edited(ask: PageRequest, table: str, key: Key) -> None:
+async def _track_edit(ask: PageRequest, table: str, key: Key) -> None:
     """Other plugins, of a row that the visitor has edited. Nothing on Datasette 0.65."""
     if is_modern(ask.datasette):
         from datasette.events import UpdateRowEvent
@@ -136,24 +136,24 @@ async def _tell_edited(ask: PageRequest, table: str, key: Key) -> None:
         await ask.datasette.track_event(UpdateRowEvent(actor=ask.actor, **about))
 
 
-async def tell_all(ask: PageRequest, keys: Sequence[Key]) -> None:
+async def track_edits(ask: PageRequest, keys: Sequence[Key]) -> None:
     """Other plugins, of rows of the table that were edited."""
     for key in keys:
-        await _tell_edited(ask, ask.table, key)
+        await _track_edit(ask, ask.table, key)
 
 
 async def undo_many(ask: PageRequest, of: Job | str, where: str) -> Response:
     """Takes back what the form's `batch` has written, of a queue or a table as of `undo_batch`."""
     number, who = whole_number(ask, "batch"), who_is(ask)
     undone = await ask.edit(lambda conn: undo_batch(conn, number, who, of))
-    await tell_all(ask, undone.restored)
+    await track_edits(ask, undone.restored)
     data = {"restored": len(undone.restored), "kept": undone.kept}
     return await done(ask, where, data, f"{undone.said}.")
 
 
-async def _tell(ask: PageRequest, changed: Changed) -> None:
+async def _track(ask: PageRequest, changed: Changed) -> None:
     if changed.wrote:
-        await _tell_edited(ask, changed.change.source, changed.change.key)
+        await _track_edit(ask, changed.change.source, changed.change.key)
 
 
 async def _shown(ask: PageRequest) -> Response:
