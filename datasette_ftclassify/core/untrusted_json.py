@@ -76,11 +76,14 @@ def text_or_none(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def object_or_empty(value: object) -> JsonObject:
+    return value if isinstance(value, Mapping) else {}
+
+
 def texts_of(value: object) -> dict[str, str]:
     """The texts in an object, without empty ones and what is none."""
-    if not isinstance(value, Mapping):
-        return {}
-    return {str(name): text for name, text in value.items() if isinstance(text, str) and text}
+    found = object_or_empty(value).items()
+    return {str(name): text for name, text in found if isinstance(text, str) and text}
 
 
 def figure_or_none(value: object) -> float | None:

@@ -8,7 +8,7 @@ from typing import Any
 from ..core.service_model import PUBLISHED, ServiceModel
 from ..core.table_copy import Selection
 from ..core.training_report import Header
-from ..core.untrusted_json import JsonObject
+from ..core.untrusted_json import JsonObject, object_or_empty
 from ..store.classifiers import Classifier
 from ..store.published import Published
 from ..trainers.options import EMBEDDINGS, ENCODER, without_folders
@@ -49,7 +49,7 @@ def named_vectors(report: JsonObject) -> JsonObject:
 def _without_service(asked: ServiceModel, report: JsonObject) -> tuple[Header, JsonObject]:
     """Header and report without host, ids and what was spent; a model that nobody has tuned keeps
     its name."""
-    service = _mapping(report.get("service"))
+    service = object_or_empty(report.get("service"))
     tuned = "job" in service
     ids = [value for name, value in service.items() if name not in _NO_IDS]
     hosts = [asked.host, service.get("host")]
@@ -66,10 +66,6 @@ _NO_IDS = ("base", "hyperparameters", "seed", "suffix")
 _NOT_SAID = "(not published)"
 _SHORTEST_ID = 6
 """Characters: a shorter text may be a part of any word."""
-
-
-def _mapping(value: object) -> JsonObject:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -15,6 +15,7 @@ from typing import Any
 from ..core.errors import ArtifactError
 from ..core.examples import SPLITS
 from ..core.humanize import percent
+from ..core.untrusted_json import object_or_empty, text_or_none, texts_of
 from ..metrics.counts import confusion_cells, mistakes
 from ..metrics.registry import main_metrics, metrics_in
 from ..metrics.result import Evaluation
@@ -138,8 +139,8 @@ def model_card(
         created_at=classifier.created_at,
         trainer=classifier.trainer,
         kind=classifier.labels.kind,
-        recipe=_text(report.get("recipe")),
-        model=_text(report.get("model")),
+        recipe=text_or_none(report.get("recipe")) or None,
+        model=text_or_none(report.get("model")) or None,
         notes=card_notes(conn, classifier),
         table=task.source,
         text=task.text,
@@ -155,8 +156,8 @@ def model_card(
         confusions=tuple(_confusions(summary.metrics)),
         minimum_score=_promise(find_minimum(conn, classifier)),
         cost_usd=_amount(report.get("usd")),
-        software={str(k)[:100]: v[:100] for k, v in _mapping(report.get("software")).items()
-                  if isinstance(v, str)},
+        software={name[:100]: version[:100]
+                  for name, version in texts_of(report.get("software")).items()},
         sha256=fingerprint(conn, classifier),
     )  # fmt: skip
 
@@ -204,20 +205,12 @@ def fingerprint(conn: sqlite3.Connection, classifier: Classifier) -> str:
     return found.hexdigest()
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _mapping(value: object) -> Mapping[Any, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
 def _amount(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float)) and value > 0 else None
 
 
 def _counts(value: object) -> dict[str, int]:
-    found = _mapping(value)
+    found = object_or_empty(value)
     return {split: found[split] for split in SPLITS if type(found.get(split)) is int}
 
 

@@ -8,7 +8,6 @@ said: what happens then is the trainer's.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.errors import TrainingError
 from ..core.humanize import bytes_text
+from ..core.numbers import Range
 
 if TYPE_CHECKING:
     from .encoders.files import Form
@@ -101,6 +101,7 @@ class Option:
         raise TrainingError(f"The option {self.name} {why}.", fields=(self.name,))
 
     def _is_valid(self, value: object) -> bool:
+        within = Range(self.least, self.most, self.above)
         if self.kind == "meanings":
             return isinstance(value, Mapping) and all(isinstance(v, str) for v in value.values())
         if self.kind == "object":
@@ -108,16 +109,9 @@ class Option:
         if self.kind == "choice":
             return value in [choice for choice, _ in self.choices]
         if self.kind in ("text", "lines"):
-            return isinstance(value, str) and self._is_within(len(value))
+            return isinstance(value, str) and len(value) in within
         types = (int,) if self.kind == "whole" else (int, float)
-        return isinstance(value, types) and not isinstance(value, bool) and self._is_within(value)
-
-    def _is_within(self, value: float) -> bool:
-        return math.isfinite(value) and not (
-            (self.least is not None and value < self.least)
-            or (self.most is not None and value > self.most)
-            or (self.above is not None and value <= self.above)
-        )
+        return isinstance(value, types) and not isinstance(value, bool) and value in within
 
 
 def _offered(form: Form) -> Mapping[str, str]:

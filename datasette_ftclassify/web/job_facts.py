@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -15,7 +15,7 @@ from ..core.errors import FtclassifyError
 from ..core.humanize import counted, dollars, duration
 from ..core.job_events import Figures
 from ..core.service_model import ServiceIds, checkpoints_of
-from ..core.untrusted_json import JsonObject
+from ..core.untrusted_json import JsonObject, object_or_empty
 from ..jobs.kinds import kind_of
 from ..present.jobs import moment
 from ..present.usage_sql import SPLIT_ROWS, split_counts, split_sql
@@ -167,8 +167,7 @@ def service_ids(job: Job, batches: Sequence[tuple[str, str, int]]) -> list[dict[
 
 def _report(job: Job) -> JsonObject:
     """Of the training, as its result has it."""
-    report = (job.result or {}).get("report")
-    return report if isinstance(report, Mapping) else {}
+    return object_or_empty((job.result or {}).get("report"))
 
 
 def _console(host: object, what: str, name: str) -> str | None:

@@ -18,7 +18,7 @@ from itertools import accumulate
 
 from ...core.labels import folded
 from ..formats import Codec
-from .positions import END, Position, read_positions
+from .positions import END, Position, read_positions, token_bytes
 from .walk import Listed, Options, Path, walk
 
 __all__ = ["LabelScores", "Position", "Split", "TokenScorer", "read_positions"]
@@ -152,7 +152,7 @@ class TokenScorer:
             )
             scores.doubt += found.uncertainty
             if taken is not None:
-                offset += len(_encoded(begin + self._items[taken]))
+                offset += len(token_bytes(begin + self._items[taken]))
                 begin = ", "
         return scores.result(self._count)
 
@@ -161,7 +161,7 @@ class TokenScorer:
         items = self._items[first:]
         texts = [(f"{begin}{item}{end}", i) for i, item in enumerate(items) for end in ",]"]
         texts.append((f"{begin.rstrip(', ')}]", len(items)))
-        encoded = ((_encoded(text), i) for text, i in texts)
+        encoded = ((token_bytes(text), i) for text, i in texts)
         return Options(len(items) + 1, encoded, whole_numbers=self._whole_numbers)
 
 
@@ -202,8 +202,8 @@ def _single_options(codec: Codec, split: Split | None) -> Options:
     ends = [] if any("\n" in name for name in names) else ["\n"]
     if codec.stop and not (ends and codec.stop.startswith("\n")):
         ends.append(codec.stop)
-    texts = [(_encoded(text) + END, i) for text, i in variants.items()]
-    texts += [(_encoded(text + end), i) for text, i in variants.items() for end in ends]
+    texts = [(token_bytes(text) + END, i) for text, i in variants.items()]
+    texts += [(token_bytes(text + end), i) for text, i in variants.items() for end in ends]
     return Options(len(names), texts, _paths(variants, ends, split))
 
 
@@ -278,7 +278,3 @@ def _text(positions: Sequence[Position]) -> str | None:
         return b"".join(position.token for position in positions).partition(END)[0].decode()
     except UnicodeDecodeError:
         return None
-
-
-def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")

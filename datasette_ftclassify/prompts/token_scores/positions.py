@@ -62,7 +62,7 @@ def _chat_token(entry: JsonObject) -> bytes:
     text, raw = entry["token"], entry.get("bytes")
     if not text or _SPECIAL.fullmatch(text):
         return END
-    return bytes(raw) if raw and isinstance(raw, list) else _encoded(text)
+    return bytes(raw) if raw and isinstance(raw, list) else token_bytes(text)
 
 
 def _completion(logprobs: JsonObject) -> Iterator[Position]:
@@ -78,10 +78,10 @@ def _token(text: str) -> bytes:
     if not text or _SPECIAL.fullmatch(text):
         return END
     escaped = _ESCAPED.fullmatch(text)
-    return bytes.fromhex(escaped[1].replace("\\x", "")) if escaped else _encoded(text)
+    return bytes.fromhex(escaped[1].replace("\\x", "")) if escaped else token_bytes(text)
 
 
-def _encoded(text: str) -> bytes:
+def token_bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 

@@ -68,12 +68,6 @@ class PromptedTrainer(OpenAITrainer):
                 "Descriptions of labels go into the system message: give either that or them."
             )
 
-    def check(self, spec: TrainingSpec, endpoint: Endpoint) -> None:
-        """Raises TrainingError for options that mean nothing here, or a model that cannot follow
-        an instruction; AccessError without a key."""
-        self._check_order(spec, endpoint)
-        self.dialect.check(endpoint)
-
     def train(
         self, spec: TrainingSpec, training_log: TrainingLog, endpoint: Endpoint
     ) -> FineTunedModel:

@@ -15,7 +15,7 @@ from typing import Any
 from ...core.errors import ArtifactError, ExportError
 from ...core.labels import LabelSet
 from ...core.training_report import Header
-from ...core.untrusted_json import JsonObject
+from ...core.untrusted_json import JsonObject, text_or_none
 from ...prompts.answer_parser import AnswerReader
 from ...prompts.formats import Codec, ExportFormat
 from ...prompts.price_table import base_model
@@ -155,7 +155,8 @@ class RequestBuilder:
             raise Refusal(200, data, self.tuned.host).problem()
         choice = data["choices"][0]
         said, refusal = self._said(choice)
-        answer = self._read(said, finish_reason=_text(choice.get("finish_reason")), refusal=refusal)
+        finish_reason = text_or_none(choice.get("finish_reason"))
+        answer = self._read(said, finish_reason=finish_reason, refusal=refusal)
         scores = None
         if answer.reason not in ("refused", "filtered"):
             scores = self._scorer.score(choice.get("logprobs"))
@@ -163,9 +164,9 @@ class RequestBuilder:
 
     def _said(self, choice: JsonObject) -> tuple[str | None, str | None]:
         if self.form == "completion":
-            return _text(choice["text"]), None
+            return text_or_none(choice["text"]), None
         message = choice["message"]
-        return _text(message.get("content")), _text(message.get("refusal"))
+        return text_or_none(message.get("content")), text_or_none(message.get("refusal"))
 
     def _usual_options(self) -> dict[str, Any]:
         if self.form == "chat":
@@ -207,10 +208,6 @@ def longest_answer(codec: Codec, tokenizer: Tokenizer) -> int:
         return tokenizer.count(text) if exact else len(text.encode("utf-8", "replace"))
 
     return 1 + max(count(codec.prefix + codec.answer_for(a) + codec.stop) for a in answers)
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def _tokens(usage: JsonObject, field: str) -> int:
