@@ -163,7 +163,6 @@ def _links(ask: PageRequest, look: TablePreview, check: str) -> dict[str, str]:
         "table": table,
         "self": ask.url("train"),
         "preview": ask.url("train") + ".json",
-        "export": ask.url("export", **query),
         "progress": page.replace("?", ".json?", 1),
         "unfiltered": ask.url("train", **{k: v for k, v in query.items() if "__" not in k}),
     }
