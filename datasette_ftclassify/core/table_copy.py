@@ -27,7 +27,8 @@ _VIRTUAL = re.compile(
 _CONTENT = re.compile(rf"[(,]\s*content\s*=\s*({_QUOTED}|[^\s,)]*)", re.IGNORECASE)
 _FULL_TEXT = ("fts3", "fts4", "fts5")
 _SHADOWS = {
-    **dict.fromkeys(_FULL_TEXT[:2], ("content", "segments", "segdir", "docsize", "stat")),
+    "fts3": ("content", "segments", "segdir"),
+    "fts4": ("content", "segments", "segdir", "docsize", "stat"),
     "fts5": ("data", "idx", "content", "docsize", "config"),
     **dict.fromkeys(("rtree", "geopoly"), ("node", "parent", "rowid")),
 }
@@ -57,6 +58,13 @@ class Part:
         found = _VIRTUAL.match(self.sql)
         option = _CONTENT.search(found[2]) if found else None
         return None if option is None else _plain(option[1])
+
+    @property
+    def shadows(self) -> set[str]:
+        """The tables of its module's own, in small letters. Of one that is about another table, or
+        keeps no texts, NAME_content is the user's."""
+        of = _SHADOWS.get(self.module or "", ())
+        return {f"{self.name}_{s}".lower() for s in of if s != "content" or self.content is None}
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,7 @@ def select_parts(
     for part in parts:
         _check_kind(part)
     virtual = [part for part in parts if re.match(r"\s*create\s+virtual\b", part.sql, re.I)]
-    shadows = {f"{v.name}_{s}".lower() for v in virtual for s in _SHADOWS.get(v.module or "", ())}
+    shadows = set[str]().union(*(v.shadows for v in virtual))
     tables = [p for p in parts if p.kind == "table" and p not in virtual]
     tables = [p for p in tables if p.name.lower() not in shadows]
     views = [part for part in parts if part.kind == "view"]
@@ -186,14 +194,14 @@ def copy_parts(
     for part in selection.indexes:
         _make(conn, part)
     left_out = {}
-    for part in selection.views:
+    for part in (*selection.views, *selection.virtual):  # a view may need others, and full text
         _make(conn, part)
+    for part in selection.views:
         if why := _missing(conn, [f"select 1 from {quote(part.name)} limit 0"]):
             conn.execute(f"drop view {quote(part.name)}")
             left_out[part.name] = why
     for part in selection.virtual:
         report(part.name)
-        _make(conn, part)
         _fill(conn, part)
     for part in selection.triggers:
         if part.table in left_out:
@@ -305,8 +313,7 @@ def _missing(conn: sqlite3.Connection, statements: Collection[str] | Iterator[st
 def size_of_parts(conn: sqlite3.Connection, selection: Selection) -> int | None:
     """Bytes of what was chosen, where it stands in the main database; None: this SQLite was built
     without what knows it, or the database has no such table now."""
-    names = selection.names | {f"{v.name}_{s}".lower() for v in selection.virtual
-                               for s in _SHADOWS.get(v.module or "", ())}  # fmt: skip
+    names = selection.names.union(*(v.shadows for v in selection.virtual))
     sql = (
         "select lower(m.tbl_name), sum(s.pgsize) from dbstat s join sqlite_master m using (name)"
         " group by 1"

@@ -174,6 +174,16 @@ SHAPES = (
     "create virtual table places using rtree(id, x0, x1)",
     "insert into places values (3, 1.5, 2.5)",
     "create index by_title on docs (title collate nocase) where title is not null",
+    "create view found as select title from docs_fts where docs_fts match 'parrot'",
+    "create view of_later as select * from later",
+    "create view later as select title from docs",
+    "create table mail_content (body text)",
+    "insert into mail_content values ('an owl')",
+    "create virtual table mail using fts5(body, content='mail_content')",
+    "insert into mail (mail) values ('rebuild')",
+    "create virtual table older using fts3(body)",
+    "create table older_stat (year integer)",
+    "insert into older_stat values (1999)",
     "pragma user_version = 7",
     "analyze",
 )  # fmt: skip
@@ -191,6 +201,8 @@ def test_full_text_views_and_triggers_are_what_they_were(tmp_path: Path):
             "select rowid, * from docs_fts('parrot')", "select rowid, * from notes order by 1",
             "select docid, * from old_fts where old_fts match 'parrot'", "select * from both",
             "select * from places", "select *, typeof(b) from strict_one", "select * from titles",
+            "select * from found", "select * from of_later", "select * from mail_content",
+            "select rowid, * from mail('owl')", "select * from older_stat",
             "pragma user_version", "pragma encoding",
         ):  # fmt: skip
             assert rows(new, sql) == rows(old, sql) != [], sql
