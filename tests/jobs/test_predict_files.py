@@ -308,8 +308,8 @@ def test_what_cannot_be_classified_is_one_clear_line(model: Path, tmp_path: Path
 
 @pytest.mark.parametrize("delimiter", [";", "\t"])
 def test_a_csv_keeps_its_delimiter(model: Path, tmp_path: Path, delimiter: str):
-    """Spreadsheets of many countries write semicolons."""
-    rows = [["id", "message", "x"], ["1", f"noise{delimiter} at night", "2,5"]]
+    """Spreadsheets of many countries write semicolons, and some a carriage return in a cell."""
+    rows = [["id", "message", "x"], ["1", f"noise{delimiter} at night", "2,5\rabout"]]
     with (tmp_path / "a.csv").open("w", newline="") as file:
         csv.writer(file, delimiter=delimiter).writerows(rows)
     said = run(
