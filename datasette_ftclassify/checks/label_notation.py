@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from itertools import islice
 
@@ -134,9 +135,10 @@ def _lists(facts: Facts) -> Iterator[Finding]:
                 severity="warning",
             )
         return
-    delimiter = next((d for d in _DOUBTFUL if len(_lists_by(d, names, alone)) > 1), None)
-    if delimiter is not None:
-        lists = _lists_by(delimiter, names, alone)
+    found = ((d, _lists_by(d, names, alone)) for d in (*DELIMITERS, *_DOUBTFUL))
+    least = dict.fromkeys(DELIMITERS, 1)
+    delimiter, lists = next(((d, ls) for d, ls in found if len(ls) >= least.get(d, 2)), ("", []))
+    if lists:
         yield facts.finding(
             "label-notation",
             f"{len(lists):,} labels look like several labels with {delimiter_words(delimiter)} "
@@ -152,16 +154,18 @@ def _lists(facts: Facts) -> Iterator[Finding]:
 
 _DOUBTFUL = (
     "/", "+", "&", "::", "·", "•", "\t", "、", "，", "；", "،", "؛", " - ", " and ", "<br>",
-    "~", " ",
+    "~", ":", ">", " ",
 )  # fmt: skip
 """Delimiters that stand in names as well, so that people are asked."""
 
 
 def _lists_by(delimiter: str, names: Sequence[str], alone: Set[str]) -> list[str]:
-    """Those of `names` with the delimiter, where every part of them is one of `alone`."""
+    """Those of `names` with the delimiter, where every part of them is one of `alone`, or, for a
+    usual delimiter, comes back in another one."""
     lists = [name for name in names if delimiter in name]
-    parts = {part.strip() for name in lists for part in name.split(delimiter)}
-    return lists if len(parts) > 1 and parts <= alone else []
+    parts = Counter(part for name in lists for part in {p.strip() for p in name.split(delimiter)})
+    again = alone | {part for part, n in parts.items() if n > 1 and delimiter in DELIMITERS}
+    return lists if len(parts) > 1 and parts.keys() <= again else []
 
 
 def _bits(facts: Facts) -> Iterator[Finding]:

@@ -145,6 +145,9 @@ def propose_reading(cells: Iterable[LabelValue]) -> Reading:
     """
     values = [v for v in cells if not is_blank(v)]
     texts = [trimmed(v) for v in values if isinstance(v, str)]
+    if texts and all(map(_OF_NUMBERS.fullmatch, texts)):
+        # A column for numbers has made one of a label that is alone: 3 beside '1;2'.
+        texts += [str(v) for v in values if isinstance(v, int)]
     if texts and len(texts) == len(values):
         if (notation := _notation(texts)) is not None:
             return Reading(MULTILABEL.name, notation=notation)
@@ -155,6 +158,9 @@ def propose_reading(cells: Iterable[LabelValue]) -> Reading:
         if parts:
             return Reading(MULTILABEL.name, min(parts, key=lambda d: parts[d]))
     return Reading((BINARY if len(values) == 2 else MULTICLASS).name)
+
+
+_OF_NUMBERS = re.compile(r"[\d\s|;#,]+")
 
 
 def _notation(texts: list[str]) -> str | None:

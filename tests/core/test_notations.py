@@ -245,7 +245,15 @@ def test_a_label_on_every_row_is_questioned() -> None:
 
 @pytest.mark.parametrize(
     ("delimiter", "name"),
-    [("+", "+"), (" / ", "/"), (" ", "spaces"), ("、", "、"), (" and ", " and "), (" - ", " - ")],
+    [
+        ("+", "+"),
+        (" / ", "/"),
+        (" ", "spaces"),
+        ("、", "、"),
+        (" and ", " and "),
+        (" - ", " - "),
+        (":", ":"),
+    ],
 )
 def test_lists_with_a_delimiter_that_stands_in_names_as_well_are_questioned(
     delimiter: str, name: str
@@ -256,6 +264,24 @@ def test_lists_with_a_delimiter_that_stands_in_names_as_well_are_questioned(
     assert said.severity == "warning"
     assert f"choose {name} as the delimiter" in said.advice
     assert checked(["R+D", "R", "S+T", "other"] * 5).finding("label-notation") is None
+
+
+def test_numbers_beside_lists_of_numbers_are_lists_of_one() -> None:
+    conn, task = task_of([1, 2, 3, "1;2", "2;3"])
+    assert task.delimiter == ";"
+    read = [record.labels.values for record in read_records(conn, task)]
+    assert read == [("1",), ("2",), ("3",), ("1", "2"), ("2", "3")]
+    assert propose_reading([1, 2, "unsure"]).words == ""
+
+
+def test_few_lists_and_lists_of_one_length_are_questioned() -> None:
+    for cells, delimiter in (["a", "b", "c", "a;b"], ";"), (["a, b", "b, c", "a, c"], ","):
+        said = checked(cells * 10).finding("label-notation")
+        assert said is not None
+        assert said.severity == "warning"
+        assert f"choose {delimiter} as the delimiter" in said.advice
+    places = ["Paris, France", "Lyon, France", "Rome, Italy"]
+    assert checked(places * 10).finding("label-notation") is None
 
 
 def test_labels_in_quotes_may_hold_the_delimiter_and_are_written_so() -> None:
