@@ -13,6 +13,7 @@ from ..present.our_command import our_command
 from ..store.classifiers import find_classifier
 from .options import database_argument, json_command, open_database, param_option, where_option
 from .output import echo, one_line, print_json, say
+from .parameters import params_from
 from .train_steps import train_words
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def drift(
 
     with open_database(database) as conn:
         classifier = find_classifier(conn, name)
-        found = find_drift(conn, classifier, where=where, params=dict(param))
+        params = params_from(conn, classifier.task.source, where, param)
+        found = find_drift(conn, classifier, where=where, params=params)
     if as_json:
         about = {"classifier": classifier.name, "version": classifier.version}
         print_json({**about, **typed_json.as_json(found)})

@@ -25,6 +25,7 @@ from ..store.tables import open_database as opened
 from ..trainers.options import DECLARED, Kind, Option
 from ..trainers.registry import list_own_options
 from .output import friendly
+from .parameters import params_from
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -320,16 +321,16 @@ def task_from(conn: sqlite3.Connection, given: Given, *, checks: bool = False) -
 
     checks: whether the task is checked, so that a finding says what cannot be learnt
     """
-    template = given.pop("template")
+    template, table, where = given.pop("template"), given.pop("table"), given.pop("where")
     task = define(
         conn,
-        given.pop("table"),
+        table,
         text=given.pop("text"),
         template=unescape(template),
         labels=given.pop("label"),
         kind=given.pop("kind"),
-        where=given.pop("where"),
-        params=dict(given.pop("param")),
+        where=where,
+        params=params_from(conn, table, where, given.pop("param")),
         split_column=given.pop("split_column"),
         delimiter=unescape(given.pop("delimiter")),
         label_names=name_list(given.pop("label_names") or ""),

@@ -35,11 +35,13 @@ from .options import (
     wrong_option,
 )
 from .output import echo, print_json, say
+from .parameters import params_from
 from .run_job import batches_there, run_here, say_queued
 
 if TYPE_CHECKING:
     import sqlite3
 
+    from ..core.database import Params
     from ..jobs.stale import Ages, Answers
     from ..store.classifiers import Classifier
 
@@ -119,7 +121,8 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
         classifier, access = reach(conn, classifier, given)
         more = {}
         if answers is None:
-            request = _request(classifier, given)
+            params = params_from(conn, table, given["where"], given["param"])
+            request = _request(classifier, given, params)
         else:
             request = answers.request(**_terms(classifier, given))
             more["stale"] = _say_stale(conn, answers)
@@ -204,14 +207,14 @@ def _say_begun(conn: sqlite3.Connection, plan: Plan) -> None:
         )
 
 
-def _request(classifier: Classifier, given: Given) -> PredictRequest:
+def _request(classifier: Classifier, given: Given, params: Params) -> PredictRequest:
     same = (
         "where", "unlabelled", "overwrite", "threshold", "wrong", "strength", "min_known",
         "on_error",
     )  # fmt: skip
     return PredictRequest(
         columns=columns_from(classifier, given),
-        params=dict(given["param"]),
+        params=params,
         **{name: given[name] for name in same},
         **_terms(classifier, given),
     )

@@ -169,6 +169,22 @@ def test_a_split_column_decides(town: Path):
     assert trained["left_out"]["later"] > 0
 
 
+def test_a_parameter_is_a_number_where_a_text_would_choose_no_row_or_all(town: Path):
+    with closing(sqlite3.connect(town)) as conn, conn:
+        conn.execute("alter table messages add column code")
+        conn.execute("update messages set code = cast(length(message) % 10 as text)")
+        long = value(conn, "select count(*) from messages where length(message) > 60")
+        fives = value(conn, "select count(*) from messages where code = '5'")
+
+    def chosen(where: str, number: str) -> int:
+        given = [*TASK, "--quick", "--local", "--where", where, "-p", "n", number]
+        return run_json("check", town, "messages", *given)["rows"]["total"]
+
+    assert chosen("length(message) > :n", "60") == long > 0
+    assert chosen("length(message) <= :n", "60.0") == FEW - long
+    assert chosen("code = :n", "5") == fives > 0
+
+
 def test_a_seed_gives_the_same_classifier_again(town: Path):
     first = run_json("train", town, "messages", *TASK, "--seed", "7", "--no-curve")
     again = run_json("train", town, "messages", *TASK, "--seed", "7", "--no-curve")
