@@ -255,7 +255,7 @@ def make_columns(
         if column in missing:
             type_ = "REAL" if role.startswith(LABEL_SCORE) else types.get(role, "TEXT")
             conn.execute(f"alter table {table} add column {quote(column)} {type_}")
-        own_column(conn, target.name, column, classifier.name, role)
+        own_column(conn, target.name, target.column(column) or column, classifier.name, role)
     return bool(missing)
 
 

@@ -67,7 +67,10 @@ class Fingerprints:
         return self.state << _TEXT_BITS | bits
 
     def age(self, found: Cell, text: str | None, answered: bool) -> Age:
-        """found: the number in the row; answered: whether one of the other columns has a value"""
+        """found: the number in the row, or what a column for texts has made of it; answered:
+        whether one of the other columns has a value"""
+        if isinstance(found, str) and found.isdecimal() and len(found) < 20:
+            found = int(found)
         if type(found) is not int or not 0 <= found < _HIGHEST:
             return "unknown" if answered or found is not None else "none"
         if found >> _TEXT_BITS != self.state:

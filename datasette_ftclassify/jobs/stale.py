@@ -133,7 +133,8 @@ def find_answers_in(
         columns = ", ".join(one.column for one in chosen)
         raise PredictError(
             f"{classifier.name} has written several columns into {table}: choose those of one of "
-            f"{columns}."
+            f"{columns}.",
+            fields=("columns_prefix",),
         )
     raise PredictError(
         f"{classifier.name} has written no column fingerprint into {table}, which tells what is "

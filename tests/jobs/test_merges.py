@@ -132,6 +132,15 @@ def test_a_number_and_a_text_of_the_same_name_become_one() -> None:
         assert [row[2] for row in content(conn)] == [1, 1, 1, 2]
 
 
+def test_equal_numbers_of_two_types_become_one_and_are_two_again() -> None:
+    rows = [1, 1.0, 2, 1]
+    with closing(table(rows)) as conn:
+        batch = merge(conn, task(conn, kind="multiclass"), ["1"], "2")
+        assert [row[2] for row in content(conn)] == [2, 2, 2, 2]
+        undo_batch(conn, batch, "ann", "t")
+        assert list(map(repr, (row[2] for row in content(conn)))) == list(map(repr, rows))
+
+
 def test_keys_of_another_table_go_by_their_names_and_are_renamed_there() -> None:
     with closing(table([1, 2, 2, 3], "label references topics(id)")) as conn:
         conn.execute("create table topics (id integer primary key, name)")

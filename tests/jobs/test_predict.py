@@ -136,6 +136,7 @@ def test_a_users_column_is_never_overwritten_unless_asked(conn, topics):
     assert "topics_label" not in [r[1] for r in rows(conn, "pragma table_info(messages)")]
     predict_rows(conn, topics, "messages", PredictRequest(overwrite=True))
     assert value(conn, "select count(*) from messages where topics_score = 'precious'") == 0
+    predict_rows(conn, topics, "messages")  # its own now, however its name is written
 
 
 def test_columns_of_another_classifier_are_not_taken_over(conn, topics):

@@ -192,6 +192,14 @@ def test_without_the_column_nothing_is_told(conn, topics):
         predict_rows(conn, topics, "notes", request)
 
 
+def test_numbers_in_a_column_for_texts_tell_it_as_well(conn, topics):
+    fill(conn, "a rowid")
+    conn.execute("alter table notes add column topics_fingerprint text")
+    predict_rows(conn, topics, "notes", PredictRequest(overwrite=True))
+    (answers,) = answers_in(conn, "notes")
+    assert count_ages(conn, answers.plan(conn)).stale == 0
+
+
 def test_the_command_makes_stale_answers_again(trained, conn, topics):
     fill(conn, "a compound key")
     predict_rows(conn, topics, "notes", PredictRequest(threshold=0.2))

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
-from ...core.database import Cell, Key, Relation, quote
+from ...core.database import Cell, Key, Relation, quote, quote_text
 from ...core.errors import FtclassifyError, LabelError, ReviewError, RowChanged
 from ...core.humanize import label_text, percent, rows_text
 from ...core.label_kinds import MULTICLASS
@@ -249,7 +249,12 @@ def _update(
     who: str,
 ) -> list[Key]:
     before, after, rows = update
+    # 1 and 1.0 are equal to SQLite, and two cells here.
+    numbers = [(c, v) for c, v in zip(labels, before, strict=True) if isinstance(v, (int, float))]
+    kinds = [f"typeof({quote(c)}) = {quote_text(_KINDS[type(v)])}" for c, v in numbers]
+    alike = " and ".join(kinds) or "1"
     condition, values = cells_are(labels, before)
+    condition += f" and {alike}"
     table, n = quote(source.name), len(source.identity)
     own = list(map(quote, source.identity)) + ([source.rowid] if source.rowid else [])
     sql = f"select {', '.join(own)} from {table} where {condition}"
@@ -257,7 +262,7 @@ def _update(
         tuple(key[:n]) if None not in key[:n] or not source.rowid else tuple(key)
         for key in conn.execute(sql, values).fetchall()
     ]
-    changed = write_cells(conn, source, labels, ("1", []), before, after)
+    changed = write_cells(conn, source, labels, (alike, []), before, after)
     left = conn.execute(f"select count(*) from {table} where {condition}", values).fetchone()[0]
     if changed != rows or len(keys) != rows or left:
         raise ReviewError(
@@ -265,6 +270,9 @@ def _update(
         )
     add_changes(conn, batch, source.name, ((key, before, after) for key in keys), why=why, who=who)
     return keys
+
+
+_KINDS: dict[type, str] = {int: "integer", float: "real"}
 
 
 def _stale(
