@@ -33,7 +33,7 @@ def find_lookup(conn: sqlite3.Connection, task: Task) -> Lookup | None:
     """
     if len(task.labels) != 1 or not task.exclusive:
         return None
-    return _lookup_of(conn, relation(conn, task.source).name, task.labels[0])
+    return _lookup_of(conn, task.source, task.labels[0])
 
 
 def _lookup_of(conn: sqlite3.Connection, table: str, label: str) -> Lookup | None:

@@ -164,6 +164,17 @@ async def test_names_of_a_table_that_a_visitor_may_not_see_are_not_told(path: Pa
     assert "parcel" not in json.dumps(listed)
 
 
+def test_in_a_database_without_these_tables_keys_are_written(path: Path, tmp_path: Path):
+    other = tmp_path / "other.db"
+    with closing(connect(other, must_exist=False)) as conn, conn:
+        conn.execute("create table notes (message text)")
+        conn.execute("insert into notes values ('the parcel and the van')")
+    run("copy", path, "topics", other)
+    run("predict", other, "notes", "--classifier", "topics")
+    with closing(connect(other)) as conn:
+        assert value(conn, "select topics_label from notes") == 1
+
+
 async def test_a_published_copy_without_the_table_keeps_the_names(path: Path, tmp_path: Path):
     copy = tmp_path / "desk.db"
     copy.write_bytes(path.read_bytes())
