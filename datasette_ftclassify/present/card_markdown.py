@@ -47,9 +47,9 @@ def _body(card: ModelCard) -> Iterator[str]:
     )
     yield ""
     yield from ("## Intended use", "")
-    yield from _paragraphs(card.notes.intended_use or "The author has not said what it is for.")
+    yield from _paragraphs(card.notes.intended_use or "The author has not described its intended use.")
     yield from ("## Limits", "")
-    yield from _paragraphs(card.notes.limits or "The author has not said what it is not for.")
+    yield from _paragraphs(card.notes.limits or "The author has not described its limits.")
     yield from ("## Data", "")
     yield f"- Table: {escaped(card.table)}" + (
         f", only rows that meet {escaped(card.where)}" if card.where else ""

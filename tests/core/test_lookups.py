@@ -120,7 +120,7 @@ async def test_pages_show_names_and_the_predictions_lead_to_them(path: Path):
     page = (await ds.client.get(CARD)).text
     for name in WORDS:
         assert f">{name}<" in page
-    assert "by their names in" in page
+    assert "named as in" in page
     wrong = (await ds.client.get(f"{CARD}/rows.json", params={"truth": "parcel"})).json()
     assert wrong["total"] > 0
     assert {tuple(row["truth"]) for row in wrong["rows"]} == {("parcel",)}

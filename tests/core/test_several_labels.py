@@ -117,8 +117,8 @@ async def test_the_page_says_from_which_score_each_label_is_given(path: Path):
     given = {name: label["threshold"] for name, label in data["metrics"]["labels"].items()}
     assert given == pytest.approx(dict(zip(sorted(WORDS), thresholds.tolist(), strict=True)))
     page = (await ds.client.get(f"{CARD}/first")).text
-    assert "Given from" in page
-    assert "Of the labels that it gave" in page
+    assert "Threshold" in page
+    assert "For the labels that it gave" in page
     assert "exactly the labels it was given" in page
     assert "Minimum score <output" in page
     for value in given.values():

@@ -119,7 +119,7 @@ async def test_the_database_menu_leads_there(trained: Path, tmp_path: Path):
     assert "/town/-/ftclassify" in (await datasette.client.get("/town")).text
     assert "/other/-/ftclassify" not in (await datasette.client.get("/other")).text
     empty = await datasette.client.get("/other/-/ftclassify")
-    assert "no classifier here yet" in empty.text
+    assert "no classifiers here yet" in empty.text
     assert (await datasette.client.get("/nowhere/-/ftclassify")).status_code == 404
 
 

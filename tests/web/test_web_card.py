@@ -242,7 +242,7 @@ async def test_rename_default_and_delete(trained: Path, how: Any):
     assert await ask(CARD, action="rename", new_name="subject areas") in (200, 302)
     renamed = "/town/-/ftclassify/classifiers/subject~20areas"
     assert (await get(ds, f"{renamed}.json")).json()["aliases"] == ["topics"]
-    assert "Also called" in (await get(ds, CARD)).text
+    assert "Earlier names, which still work" in (await get(ds, CARD)).text
     assert "answers kept of a service are deleted with it" in (await get(ds, CARD, ROOT)).text
     assert await ask(renamed, action="remove-alias", alias="urgent") == 400
     assert await ask(renamed, action="remove-alias", alias="topics") in (200, 302)

@@ -154,7 +154,7 @@ async def test_datasettes_own_permission_is_needed_besides(path: Path) -> None:
     else:
         assert changed.status_code == made.status_code == 403
         assert "update-row" in changed.json()["error"]
-        assert "may see this, and not change" in seen((await get(datasette, QUEUE, "sam")).text)
+        assert "may view this page but not change" in seen((await get(datasette, QUEUE, "sam")).text)
     assert (await send(datasette, QUEUE, {"action": "next"}, "vic")).status_code == 404
 
 
@@ -258,7 +258,7 @@ async def test_without_a_classifier_labels_are_read_as_the_form_says(path: Path)
     form = seen((await get(datasette, page, "rita")).text)
     assert "check 3: label (its variants as one) from text (HTML as its words)" in form
     card = seen((await get(datasette, f"{OURS}/classifiers/letters", ROOT)).text)
-    said = "all ways of writing port count as one"
+    said = "all variants of port count as one"
     assert said in card
     assert said in run("classifiers", "show", path, trained.classifier.title).stdout
     publish = seen((await get(datasette, f"{OURS}/classifiers/letters/publish", ROOT)).text)

@@ -90,11 +90,11 @@ async def test_the_page_says_whether_new_rows_are_followed(town: Path):
     visitor.job(await visitor.post("the notes", classifier="topics", follow="1"))
     followed = (await stale(visitor))["answers"][0]["followed"]
     assert followed["state"] == "finished"
-    assert "New and edited rows are classified as they come" in await stale(visitor, "")
+    assert "New and edited rows are classified automatically" in await stale(visitor, "")
     with closing(connect(town)) as conn, conn:
         conn.execute("update _ftclassify_jobs set state = 'failed'")
-    assert "New and edited rows are not classified now" in await stale(visitor, "")
-    assert "are not classified now" in (await visitor.get("the notes")).text
+    assert "New and edited rows are not being classified" in await stale(visitor, "")
+    assert "are not being classified" in (await visitor.get("the notes")).text
 
 
 @pytest.mark.parametrize(
