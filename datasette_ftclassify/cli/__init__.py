@@ -38,13 +38,13 @@ def ftclassify() -> None:
     """Turn a labelled table into a text classifier.
 
     \b
-    The usual way:
+    Typical use:
       datasette ftclassify check    mail.db messages --text body --label folder
       datasette ftclassify train    mail.db messages --text body --label folder
       datasette ftclassify predict  mail.db messages --unlabelled
       datasette mail.db             # select ft_classify('where is my parcel?')
 
-    To see it all at once: datasette ftclassify demo
+    To try everything at once: datasette ftclassify demo
     """
 
 

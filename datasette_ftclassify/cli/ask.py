@@ -35,12 +35,12 @@ MOST_LABELS = 10
     type=(str, str),
     multiple=True,
     metavar="NAME VALUE",
-    help="A column that the classifier reads, in place of TEXT; repeat for more.",
+    help="Value of a column that the classifier reads, instead of TEXT; repeat for more.",
 )
 @request_options
 @json_command
 def ask(database: str, classifier: str, text: str | None, as_json: bool, **given: Any) -> None:
-    """Ask a classifier about one text, or about standard input where TEXT is -.
+    """Classify one text, or standard input if TEXT is -.
 
     A classifier at a paid service shows the cost first and asks for consent; a text with a stored
     answer is free.

@@ -75,7 +75,7 @@ def _block(data: Any, name: str) -> dict[str, Any]:
 def describe(
     database: str, name: str, intended_use: str | None, limits: str | None, as_json: bool
 ) -> None:
-    """Say what a classifier is for, for its model card; without options, show what was said.
+    """Describe a classifier for its model card; without options, show the description.
 
     What is said goes along into a published copy.
     """

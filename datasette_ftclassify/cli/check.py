@@ -47,7 +47,7 @@ _OPTIONS = {
     "--local", is_flag=True, help="For the local trainer: count no tokens, show no price."
 )
 @click.option("--sample", default=5, show_default=True, help="Number of random examples to show.")
-@click.option("--quick", is_flag=True, help="Leave out the search for label errors and leaks.")
+@click.option("--quick", is_flag=True, help="Skip the search for label errors and leaks.")
 @plan_options
 @json_command
 def check(database: str, as_json: bool, **given: Any) -> None:

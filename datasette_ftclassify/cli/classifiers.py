@@ -186,12 +186,11 @@ def _describe_service(facts: ServiceFacts) -> None:
 def compare(database: str, names: tuple[str, ...], as_json: bool) -> None:
     """Compare classifiers on the test rows that were held back from all of them.
 
-    A row counts that all have answered. A model at a service is not asked: it counts with the
-    answers that it gave when it was evaluated. Always giving the most frequent label is shown
-    beside them, and, where all are at services, the newest classifier of the task that runs on this
-    machine. Of each two the newer is told against the older. p-values are of exact McNemar tests,
-    corrected for the number of pairs (Holm). Apart from that, those trained on this machine are
-    compared on rows that they were trained on, each answered out of fold.
+    Only rows that all of them have answered count. A model at a service is not asked again: its
+    answers from the evaluation count. Beside them are the most frequent label as a baseline and, if
+    all are at services, the newest local classifier of the task. Each newer one is compared with
+    the older ones; p-values are from exact McNemar tests, corrected for the number of pairs (Holm).
+    Local classifiers are also compared on their training rows, answered out of fold.
 
     \b
       datasette ftclassify classifiers compare mail.db messages messages-openai
@@ -250,7 +249,7 @@ def default_command(database: str, name: str, as_json: bool) -> None:
 @click.argument("name", metavar="NAME@VERSION")
 @json_command
 def use_command(database: str, name: str, as_json: bool) -> None:
-    """Use a version: its classifier's name stands for it, whatever later ones there are."""
+    """Make a version the one in use, even if there are later ones."""
     from ..store.used_version import use_version
 
     with open_database(database) as conn:
@@ -266,7 +265,7 @@ def use_command(database: str, name: str, as_json: bool) -> None:
 @click.argument("step", type=int)
 @json_command
 def checkpoint(database: str, name: str, step: int, as_json: bool) -> None:
-    """Use the model as it was at a STEP of its training, as a new version.
+    """Make a new version from the checkpoint at a STEP of the training.
 
     `classifiers show` lists the steps that the service has kept.
     """
@@ -304,8 +303,8 @@ def delete(
 ) -> None:
     """Delete a classifier with all its versions, or the one version NAME@VERSION.
 
-    Columns with its predictions stay. Jobs that are busy with it are cancelled first, with
-    --cancel-jobs; else nothing is deleted. The numbers of deleted versions are not given again.
+    Columns with its predictions stay. While jobs use it, nothing is deleted unless --cancel-jobs
+    cancels them first. Numbers of deleted versions are not reused.
     """
     from ..jobs.deletion import end_jobs
     from ..jobs.remote.models import forget_models

@@ -37,9 +37,9 @@ def drift(
 ) -> None:
     """Compare the rows that came after a training with the test rows.
 
-    New rows are those that were in no split, the newest ones first, and with --where only those
-    that meet it too. Three tests look at the scores, at how much the texts are like the training
-    rows, and at the answers; together they say of one unchanged table in twenty that it changed.
+    New rows are those that were in no split; --where narrows them. Three tests look at the scores,
+    at how familiar the texts are, and at the answers; together they give a false alarm for one
+    unchanged table in twenty.
 
     \b
       datasette ftclassify classifiers drift mail.db messages

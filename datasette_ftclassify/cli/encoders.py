@@ -21,7 +21,7 @@ def encoders() -> None:
 @encoders.command("list")
 @json_command
 def list_command(as_json: bool) -> None:
-    """Encoders and static vectors, and how many vectors of texts are stored for each."""
+    """List encoders and static vectors, with the number of stored vectors of each."""
     from ..trainers.encoders.known import encoders_here
     from ..trainers.encoders.made_here import databases_of, is_made_here, made_from
 
@@ -67,7 +67,7 @@ def add(name: str, as_json: bool) -> None:
 
 @encoders.command("download")
 @click.argument("name")
-@click.option("--weights", is_flag=True, help="What is needed to fine-tune it, and not ONNX.")
+@click.option("--weights", is_flag=True, help="Download the weights for fine-tuning instead of ONNX.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @friendly
 def download_command(name: str, weights: bool, yes: bool) -> None:
@@ -90,7 +90,7 @@ def download_command(name: str, weights: bool, yes: bool) -> None:
 
 @encoders.command("remove")
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask, of one that was fine-tuned here.")
+@click.option("--yes", is_flag=True, help="Delete one that was fine-tuned here without asking.")
 @friendly
 def remove(name: str, yes: bool) -> None:
     """Delete the vectors stored for the encoder NAME, and its files if it was fine-tuned here.

@@ -58,8 +58,8 @@ from .output import echo, print_json, row_progress, say
 def export(database: str, as_json: bool, **given: Any) -> None:
     """Write fine-tuning files, one for each split, each with a manifest.
 
-    A manifest holds the label map, the counts, the seed and the task: with it a file can be
-    understood, and turned back into texts and labels, alone.
+    A manifest holds the label map, the counts, the seed and the task, enough to turn the file back
+    into texts and labels.
 
     \b
       datasette ftclassify export mail.db messages --text body --label folder --out mail/

@@ -202,13 +202,13 @@ def cancel_at_service(conn: sqlite3.Connection, job: Job) -> Job:
 for _action, _text in (
     (
         "run",
-        "Agree to a job that came with the file, or was changed since somebody agreed to it: "
-        "see what it does with `jobs show`. A server, or `work`, then runs it.",
+        "Agree to a job that came with the file, or was changed; look at it with `jobs show` "
+        "first. A server, or `work`, then runs it.",
     ),
     ("pause", "Pause a job; it keeps its progress."),
     ("resume", "Put a paused job back in the queue."),
     ("cancel", "End a job; what it has written stays."),
-    ("retry", "Put a failed or cancelled job back in the queue; it goes on where it stopped."),
+    ("retry", "Put a failed or cancelled job back in the queue; it continues where it stopped."),
 ):
     jobs.add_command(_action_command(_action, _text))
 
@@ -228,10 +228,9 @@ def work(
 ) -> None:
     """Run the queued jobs of a database, one after the other, without a server.
 
-    A job that costs money is left alone unless a limit is set: --limit-usd, or one of
-    FTCLASSIFY_USD_PER_JOB and FTCLASSIFY_USD_PER_DAY in the environment.
-    Ctrl-C pauses the job at hand. One whose process is ended otherwise goes on at the next start.
-    Exit code 1 when a job has failed.
+    Paid jobs run only if a limit is set: --limit-usd, or FTCLASSIFY_USD_PER_JOB or
+    FTCLASSIFY_USD_PER_DAY in the environment. Ctrl-C pauses the current job; a job whose process
+    ends otherwise continues at the next start. The exit code is 1 if a job failed.
 
     \b
       datasette ftclassify predict mail.db messages --queue

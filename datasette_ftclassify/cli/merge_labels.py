@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 @database_argument
 @click.argument("table")
 @click.argument("old", nargs=-1)
-@click.option("--into", metavar="LABEL", help="The label that they become; may be a new one.")
-@click.option("--classifier", metavar="NAME", help="Whose label columns are meant.")
+@click.option("--into", metavar="LABEL", help="Label that they become; may be a new one.")
+@click.option("--classifier", metavar="NAME", help="Classifier whose label columns to use.")
 @click.option("--label", multiple=True, metavar="COL", help="Label column; repeat for 0/1 ones.")
-@click.option("--delimiter", metavar="CHAR", help="Between several labels in one column.")
+@click.option("--delimiter", metavar="CHAR", help="Separates several labels in a cell, such as ';'.")
 @click.option("--preview", is_flag=True, help="Show what it would change, and change nothing.")
 @click.option("--undo", "batch", type=int, metavar="N", help="Undo the merge with that number.")
-@click.option("--as", "person", metavar="NAME", help="Who merges; else your user name.")
-@click.option("--yes", is_flag=True, help="Change it without asking.")
+@click.option("--as", "person", metavar="NAME", help="Name of the person who merges. [your user name]")
+@click.option("--yes", is_flag=True, help="Merge without asking.")
 @json_command
 def merge_labels(
     database: str,
@@ -51,10 +51,10 @@ def merge_labels(
     as_json: bool,
     **column: Any,
 ) -> None:
-    """Make one label of several, or rename one, and see first what it would change.
+    """Merge several labels into one, or rename one, after a preview of the changes.
 
-    Every row is recorded, and all are undone as one. Without OLD, labels that may be one are
-    listed: variants of each other, and those that the newest classifier hardly tells apart.
+    Every changed row is recorded, and a merge can be undone. Without OLD, lists labels that may
+    belong together: variants, and labels that the newest classifier confuses.
 
     \b
       datasette ftclassify merge-labels mail.db messages --label folder

@@ -32,29 +32,28 @@ if TYPE_CHECKING:
 @click.argument("name", required=False)
 @wrong_option
 @strength_option
-@number_option("--score", help="A score that promises nothing.")
+@number_option("--score", help="Fixed score, which promises nothing.")
 @number_option(
     "--precision",
     within=LABEL_SHARE,
     metavar="SHARE",
-    help="Of several labels a row: give each from where its precision is that.",
+    help="Multilabel: give each label from the probability with this precision.",
 )
-@number_option("--recall", within=LABEL_SHARE, metavar="SHARE", help="The same, its recall.")
+@number_option("--recall", within=LABEL_SHARE, metavar="SHARE", help="Multilabel: the same for recall.")
 @click.option(
     "--groups",
     metavar="WHICH",
     help="Groups of labels that answer below it: confusion, column:NAME, or a delimiter in the"
     " labels, such as /. Empty: none. [as before]",
 )
-@click.option("--none", "no_minimum", is_flag=True, help="Give every answer again.")
-@click.option("--label", metavar="LABEL", help="Show what can be promised of these answers alone.")
+@click.option("--none", "no_minimum", is_flag=True, help="Remove the minimum score.")
+@click.option("--label", metavar="LABEL", help="Show what can be promised for answers with this label.")
 @json_command
 def minimum_command(database: str, name: str | None, as_json: bool, **given: Any) -> None:
-    """Choose from which score a classifier answers, or see what each choice would give.
+    """Choose the minimum score of a classifier, or see the effect of each choice.
 
-    Below it ft_classify() and predictions give no label. It is kept with this version of the
-    classifier, computed from rows that its training held out; what it gave on the test rows is
-    said as well.
+    Below it, ft_classify() and predictions give no label. It is computed from rows that training
+    held out, checked on the test rows, and stored with this version of the classifier.
 
     \b
       datasette ftclassify classifiers minimum mail.db messages

@@ -55,7 +55,7 @@ def export_model(
 def import_model(database: str, folder: str, new_name: str | None, as_json: bool) -> None:
     """Store the classifier of a FOLDER that export-model wrote, as the next version of its name.
 
-    Whoever the folder comes from: nothing in it is run.
+    Nothing in the folder is run, wherever it comes from.
     """
     from ..jobs.model_files import load_model, store_model
 
@@ -72,10 +72,10 @@ def import_model(database: str, folder: str, new_name: str | None, as_json: bool
 @_name_option
 @json_command
 def copy(database: str, name: str, other: str, new_name: str | None, as_json: bool) -> None:
-    """Copy a classifier into an OTHER database, as the next version of its name there: from
-    development to production. Into its own database with another --name alone.
+    """Copy a classifier into an OTHER database, as the next version of its name there.
 
-    Its figures and model card go along; jobs, stored answers and rows do not.
+    Its figures and model card go along; jobs, stored answers and rows do not. Within one database,
+    the copy needs another --name.
     """
     from ..jobs.model_files import read_model, store_model
 

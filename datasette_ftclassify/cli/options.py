@@ -102,7 +102,7 @@ wrong_option = number_option(
     "wrong",
     within=WRONG_SHARE,
     metavar="SHARE",
-    help="In place of a score the share of answers that may be wrong, such as 5%.",
+    help="Instead of a score: the share of answers that may be wrong, such as 5%.",
 )
 strength_option = click.option(
     "--strength",

@@ -65,7 +65,7 @@ def other(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Train a new version with a class for what is none of the labels.
+    """Train a new version with a class for rows that have none of the labels.
 
     The class is made of unlabelled rows: those that meet a condition, or those that are least like
     the training rows. Cross-validation shows what it would catch and what it would misplace before

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 @click.option(
     "--stale",
     is_flag=True,
-    help="Only rows whose answer is older than their text or classifier, as it was made.",
+    help="Only rows whose answer is older than their text or classifier, with its settings.",
 )
 @column_options
 @click.option("--overwrite", is_flag=True, help="Write to existing columns, too.")
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     "--concurrency",
     within=CONCURRENCY,
     metavar="N",
-    help="Most requests to a service at once. [32]",
+    help="Maximum number of concurrent requests to a service. [32]",
 )
 @click.option(
     "--batch",
@@ -98,7 +98,7 @@ if TYPE_CHECKING:
 def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
     """Classify the rows of a table into new columns.
 
-    Interrupted, the same command goes on where it stopped.
+    If interrupted, the same command continues where it stopped.
 
     \b
       datasette ftclassify predict mail.db messages --classifier messages --unlabelled

@@ -44,16 +44,16 @@ _WORKERS = Range(1, 512, whole=True)
 @known_option
 @min_known_option
 @number_option(
-    "--workers", within=_WORKERS, default="1", metavar="N", help="Processes at once. [1]"
+    "--workers", within=_WORKERS, default="1", metavar="N", help="Number of worker processes. [1]"
 )
 @click.option(
     "--engine",
     type=click.Choice(["processes", "dask", "spark"]),
     default="processes",
-    help="Who runs them. [processes]",
+    help="What runs the workers. [processes]",
 )
 @click.option(
-    "--address", metavar="URL", help="Of the cluster of Dask or Spark. [one on this machine]"
+    "--address", metavar="URL", help="Address of the Dask or Spark cluster. [one on this machine]"
 )
 @json_command
 def predict_files(
@@ -62,7 +62,7 @@ def predict_files(
     """Classify the rows of FILES (Parquet, CSV, JSON lines) into files of the same names in OUT,
     with the folder MODEL that export-model wrote.
 
-    Interrupted, the same command goes on where it stopped.
+    If interrupted, the same command continues where it stopped.
 
     \b
       datasette ftclassify export-model mail.db topics topics-model

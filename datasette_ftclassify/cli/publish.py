@@ -39,7 +39,7 @@ def publish_copy(
     """Write a clean copy of a database to OUT, for `datasette publish`.
 
     Tables and classifiers stay, with what answering and their pages need. Jobs, spending, hosts,
-    ids at services, other versions and everything that was deleted stay behind. DB is not changed.
+    ids at services, other versions and deleted data are left out. DB is not changed.
 
     \b
       datasette ftclassify publish-copy mail.db public.db

@@ -32,7 +32,7 @@ from .train_steps import access_for, train_agreed
 @despite_option
 @queue_option
 @click.option(
-    "--only-if-changed", is_flag=True, help="Train nothing where there are no new labels."
+    "--only-if-changed", is_flag=True, help="Train nothing if there are no new labels."
 )
 @click.option(
     "--only-if-better",
@@ -48,11 +48,10 @@ def retrain(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Train a new version of a classifier as it was trained, on the labels as they are now.
+    """Train a new version of a classifier with its settings, on the current labels.
 
-    Rows that were held back from it judge the new version, too; all others are trained on, those
-    that have come since as well. NAME is a classifier's name, or name@version; without it, the
-    default one.
+    The new version is tested on the same rows and trained on all others, including newer ones.
+    NAME is a classifier's name, or name@version; without it, the default one.
 
     \b
       datasette ftclassify retrain mail.db messages

@@ -41,7 +41,7 @@ _LEFT, _RIGHT = ("\x1b[D", "\x00K", "\xe0K"), ("\x1b[C", "\x00M", "\xe0M")
     metavar="KIND",
     help="Which rows: mislabelled, unsure, disagree, label or audit.",
 )
-@click.option("--classifier", metavar="NAME", help="Whose task, and whose answers, are meant.")
+@click.option("--classifier", metavar="NAME", help="Classifier whose columns and answers to use.")
 @click.option("--other", metavar="NAME", help="Second classifier, for disagree.")
 @described(label=False)
 @click.option("--rows", type=click.IntRange(1, 5_000), metavar="N", help="At most so many.")
@@ -53,8 +53,8 @@ _LEFT, _RIGHT = ("\x1b[D", "\x00K", "\xe0K"), ("\x1b[C", "\x00M", "\xe0M")
     metavar="N",
     help="How many label each row, without seeing each other's answers.",
 )
-@click.option("--as", "person", metavar="NAME", help="Who reviews; else your user name.")
-@click.option("--new", is_flag=True, help="Make another queue, though one is not done yet.")
+@click.option("--as", "person", metavar="NAME", help="Name of the person who reviews. [your user name]")
+@click.option("--new", is_flag=True, help="Make another queue, although one is unfinished.")
 @click.option("--list", "listed", is_flag=True, help="List the rows, and change nothing.")
 @click.option(
     "--set",
@@ -64,9 +64,9 @@ _LEFT, _RIGHT = ("\x1b[D", "\x00K", "\xe0K"), ("\x1b[C", "\x00M", "\xe0M")
     metavar="PLACE LABEL",
     help="Give the row at that place of the queue a label; repeat for more.",
 )
-@click.option("--add-labels", is_flag=True, help="--set may use labels that are not there yet.")
-@click.option("--note", default="", help="Kept with what --set changes.")
-@click.option("--undo", "undo_last", is_flag=True, help="Take back what you did last.")
+@click.option("--add-labels", is_flag=True, help="Let --set add new labels.")
+@click.option("--note", default="", help="Note stored with what --set changes.")
+@click.option("--undo", "undo_last", is_flag=True, help="Undo your last change.")
 @json_command
 def review(
     database: str,
@@ -81,10 +81,10 @@ def review(
     person: str | None,
     **given: Any,
 ) -> None:
-    """Look at rows that are worth a look, one by one, and correct their labels with a key.
+    """Review rows that are worth a look, one by one, and correct their labels with a key.
 
-    A queue that is not done yet goes on, also from a page. Every change is recorded, and can be
-    undone. Where several people label each row, the command agreement shows what they said.
+    An unfinished queue continues, also one from a page. Every change is recorded and can be
+    undone. If several people label each row, the command agreement shows their answers.
 
     \b
       datasette ftclassify review mail.db messages --text body --label folder

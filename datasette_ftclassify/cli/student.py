@@ -22,9 +22,9 @@ from .train_steps import train_agreed
 def student(database: str, name: str | None, as_json: bool, **given: Any) -> None:
     """Train a plain local classifier that learns from a slow or paid one, and compare the two.
 
-    The student is trained on the rows of NAME, and on what NAME answers for rows without a label:
-    one on this machine is asked, of one at a service the stored answers are taken, and nothing is
-    sent or paid. Both are tested on the same rows.
+    The student learns from the training rows of NAME and from its answers for unlabelled rows. If
+    NAME is at a service, only its stored answers are used, so nothing is sent or paid. Both are
+    tested on the same rows.
 
     \b
       datasette ftclassify student mail.db messages-encoder

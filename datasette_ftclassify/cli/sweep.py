@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @task_options
-@click.option("--name", help="What the names of the classifiers begin with. [the table's name]")
+@click.option("--name", help="Prefix of the classifiers' names. [the table's name]")
 @click.option(
     "--variant",
     "variants",
@@ -61,9 +61,9 @@ if TYPE_CHECKING:
 def sweep(database: str, as_json: bool, **given: Any) -> None:
     """Train one task in several ways, and choose the best without the test rows.
 
-    The local trainer is always among them. The choice is by answers out of fold, or to the
-    validation rows; the test rows judge the chosen one alone. --limit-usd is for all together.
-    Interrupted, the same command goes on.
+    The local trainer is always included. The best one is chosen by answers out of fold, or on the
+    validation rows; only the chosen one is tested. --limit-usd is for all together. If interrupted,
+    the same command continues.
 
     \b
       datasette ftclassify sweep mail.db messages --text body --label folder --seeds 3 \\

@@ -34,8 +34,8 @@ from .train_steps import access_for, options_from, request_with, train_agreed
 def train(database: str, as_json: bool, **given: Any) -> None:
     """Train a classifier on a labelled table, and evaluate it on rows held back.
 
-    A trainer that costs money says first what it will cost, and asks. Its key is read from
-    OPENAI_API_KEY (AZURE_OPENAI_API_KEY for azure) and never stored.
+    A paid trainer shows the price first and asks. Its key is read from OPENAI_API_KEY
+    (AZURE_OPENAI_API_KEY for azure) and never stored.
 
     \b
       datasette ftclassify train mail.db messages --text body --label folder

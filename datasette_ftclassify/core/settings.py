@@ -156,7 +156,7 @@ RETRAIN = Setting(
 PRICES = Setting(
     "prices",
     "FTCLASSIFY_PRICES",
-    "a price table that goes before the built-in one: docs/paid.md",
+    "a price table that goes before the built-in one: docs/trainers.md",
     _path,
     configured=False,
 )

@@ -131,7 +131,7 @@ DIMENSIONS = Option(
     "dimensions",
     "Dimensions",
     "whole",
-    "Numbers of a vector, for models that can give fewer than they have.",
+    "Length of the vectors, for models that can shorten them.",
     empty="as many as the model has",
     least=1,
     most=4_096,

@@ -254,8 +254,8 @@ def tools() -> list[Any]:
         AgentTool(
             "ftclassify_list",
             "List the text classifiers of a database, with how good they are on held-out rows, and "
-            "the newest jobs. In SQL, ft_classify('NAME', text) gives a label, and "
-            "ft_score('NAME', text) its probability.",
+            "the newest jobs. In SQL, ft_classify(text, 'NAME') gives a label, and "
+            "ft_score(text, 'NAME') its probability.",
             _schema(["database"], database=_DATABASE),
             list_classifiers,
         ),
