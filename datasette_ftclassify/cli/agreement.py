@@ -39,7 +39,9 @@ _SHOWN = 100
 @click.option("--accept", is_flag=True, help="Write the labels on which all agree.")
 @click.option("--undo", "batch", type=int, metavar="N", help="Undo what --accept wrote as N.")
 @click.option("--note", default="", help="Note stored with what --decide changes.")
-@click.option("--as", "person", metavar="NAME", help="Name of the person who decides. [your user name]")
+@click.option(
+    "--as", "person", metavar="NAME", help="Name of the person who decides. [your user name]"
+)
 @json_command
 def agreement(
     database: str,
@@ -51,7 +53,7 @@ def agreement(
     person: str | None,
     as_json: bool,
 ) -> None:
-    """Show how far people agree who labelled the same queue independently, and decide.
+    """Show how far people agree on a queue, and decide.
 
     JOB is the number of the queue's job; without it, the newest queue for several people. The label
     column changes only when a row is decided or agreed labels are accepted.

@@ -67,7 +67,9 @@ def add(name: str, as_json: bool) -> None:
 
 @encoders.command("download")
 @click.argument("name")
-@click.option("--weights", is_flag=True, help="Download the weights for fine-tuning instead of ONNX.")
+@click.option(
+    "--weights", is_flag=True, help="Download the weights for fine-tuning instead of ONNX."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @friendly
 def download_command(name: str, weights: bool, yes: bool) -> None:

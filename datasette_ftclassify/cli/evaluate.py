@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @queue_option
 @json_command
 def evaluate(database: str, name: str | None, as_json: bool, **given: Any) -> None:
-    """Evaluate a classifier on the test rows that were held back when it was trained.
+    """Evaluate a classifier on its held-back test rows.
 
     NAME is a classifier's name, or name@version; without it, the default one.
 

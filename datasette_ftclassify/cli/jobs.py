@@ -226,7 +226,7 @@ for _action, _text in (
 def work(
     database: str, wait: bool, base_url: str | None, limit_usd: float | None, as_json: bool
 ) -> None:
-    """Run the queued jobs of a database, one after the other, without a server.
+    """Run the queued jobs of a database without a server.
 
     Paid jobs run only if a limit is set: --limit-usd, or FTCLASSIFY_USD_PER_JOB or
     FTCLASSIFY_USD_PER_DAY in the environment. Ctrl-C pauses the current job; a job whose process

@@ -33,10 +33,14 @@ if TYPE_CHECKING:
 @click.option("--into", metavar="LABEL", help="Label that they become; may be a new one.")
 @click.option("--classifier", metavar="NAME", help="Classifier whose label columns to use.")
 @click.option("--label", multiple=True, metavar="COL", help="Label column; repeat for 0/1 ones.")
-@click.option("--delimiter", metavar="CHAR", help="Separates several labels in a cell, such as ';'.")
+@click.option(
+    "--delimiter", metavar="CHAR", help="Separates several labels in a cell, such as ';'."
+)
 @click.option("--preview", is_flag=True, help="Show what it would change, and change nothing.")
 @click.option("--undo", "batch", type=int, metavar="N", help="Undo the merge with that number.")
-@click.option("--as", "person", metavar="NAME", help="Name of the person who merges. [your user name]")
+@click.option(
+    "--as", "person", metavar="NAME", help="Name of the person who merges. [your user name]"
+)
 @click.option("--yes", is_flag=True, help="Merge without asking.")
 @json_command
 def merge_labels(
@@ -51,7 +55,7 @@ def merge_labels(
     as_json: bool,
     **column: Any,
 ) -> None:
-    """Merge several labels into one, or rename one, after a preview of the changes.
+    """Merge or rename labels, after a preview of the changes.
 
     Every changed row is recorded, and a merge can be undone. Without OLD, lists labels that may
     belong together: variants, and labels that the newest classifier confuses.

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     metavar="SHARE",
     help="Multilabel: give each label from the probability with this precision.",
 )
-@number_option("--recall", within=LABEL_SHARE, metavar="SHARE", help="Multilabel: the same for recall.")
+@number_option(
+    "--recall", within=LABEL_SHARE, metavar="SHARE", help="Multilabel: the same for recall."
+)
 @click.option(
     "--groups",
     metavar="WHICH",
@@ -47,7 +49,9 @@ if TYPE_CHECKING:
     " labels, such as /. Empty: none. [as before]",
 )
 @click.option("--none", "no_minimum", is_flag=True, help="Remove the minimum score.")
-@click.option("--label", metavar="LABEL", help="Show what can be promised for answers with this label.")
+@click.option(
+    "--label", metavar="LABEL", help="Show what can be promised for answers with this label."
+)
 @json_command
 def minimum_command(database: str, name: str | None, as_json: bool, **given: Any) -> None:
     """Choose the minimum score of a classifier, or see the effect of each choice.

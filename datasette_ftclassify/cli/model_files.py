@@ -24,8 +24,9 @@ _name_option = click.option("--name", "new_name", help="Name of the classifier t
 def export_model(
     database: str, name: str, folder: str, metadata: str | None, as_json: bool
 ) -> None:
-    """Write a local classifier into a new FOLDER: JSON, plain arrays, its model card, and a file
-    that classifies with numpy alone.
+    """Write a local classifier into a new FOLDER.
+
+    The folder holds JSON, plain arrays, the model card, and a script that needs only numpy.
 
     \b
       datasette ftclassify export-model mail.db topics topics-model
@@ -53,9 +54,9 @@ def export_model(
 @_name_option
 @json_command
 def import_model(database: str, folder: str, new_name: str | None, as_json: bool) -> None:
-    """Store the classifier of a FOLDER that export-model wrote, as the next version of its name.
+    """Store a classifier from a FOLDER that export-model wrote.
 
-    Nothing in the folder is run, wherever it comes from.
+    It becomes the next version of its name. Nothing in the folder is run, wherever it comes from.
     """
     from ..jobs.model_files import load_model, store_model
 
@@ -72,10 +73,10 @@ def import_model(database: str, folder: str, new_name: str | None, as_json: bool
 @_name_option
 @json_command
 def copy(database: str, name: str, other: str, new_name: str | None, as_json: bool) -> None:
-    """Copy a classifier into an OTHER database, as the next version of its name there.
+    """Copy a classifier into another database.
 
-    Its figures and model card go along; jobs, stored answers and rows do not. Within one database,
-    the copy needs another --name.
+    It becomes the next version of its name in OTHER. Its figures and model card go along; jobs,
+    stored answers and rows do not. Within one database, the copy needs another --name.
     """
     from ..jobs.model_files import read_model, store_model
 

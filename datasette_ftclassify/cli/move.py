@@ -31,10 +31,10 @@ from .train_steps import access_for, options_from, request_with, train_agreed
 @training_options
 @json_command
 def move(database: str, name: str, as_json: bool, **given: Any) -> None:
-    """Train a classifier again with another trainer, on the same rows, and compare the two.
+    """Train a classifier again with another trainer.
 
-    Every row stays in its split, so both are tested on the same rows. Rows added since are left
-    out.
+    Every row stays in its split, so both are tested and compared on the same rows. Rows added since
+    are left out.
 
     \b
       datasette ftclassify move mail.db messages --trainer openai --model gpt-4.1-mini

@@ -59,9 +59,9 @@ _WORKERS = Range(1, 512, whole=True)
 def predict_files(
     model: str, files: tuple[str, ...], out: Path, as_json: bool, **given: Any
 ) -> None:
-    """Classify the rows of FILES (Parquet, CSV, JSON lines) into files of the same names in OUT,
-    with the folder MODEL that export-model wrote.
+    """Classify the rows of Parquet, CSV or JSON lines files.
 
+    FILES are written again, with answers, into the folder OUT; MODEL is a folder from export-model.
     If interrupted, the same command continues where it stopped.
 
     \b

@@ -31,9 +31,7 @@ from .train_steps import access_for, train_agreed
 @yes_option
 @despite_option
 @queue_option
-@click.option(
-    "--only-if-changed", is_flag=True, help="Train nothing if there are no new labels."
-)
+@click.option("--only-if-changed", is_flag=True, help="Train nothing if there are no new labels.")
 @click.option(
     "--only-if-better",
     is_flag=True,
@@ -48,9 +46,9 @@ def retrain(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Train a new version of a classifier with its settings, on the current labels.
+    """Train a new version of a classifier on the current labels.
 
-    The new version is tested on the same rows and trained on all others, including newer ones.
+    It has the same settings and test rows, and is trained on all other rows, including newer ones.
     NAME is a classifier's name, or name@version; without it, the default one.
 
     \b

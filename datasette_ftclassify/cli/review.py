@@ -53,7 +53,9 @@ _LEFT, _RIGHT = ("\x1b[D", "\x00K", "\xe0K"), ("\x1b[C", "\x00M", "\xe0M")
     metavar="N",
     help="How many label each row, without seeing each other's answers.",
 )
-@click.option("--as", "person", metavar="NAME", help="Name of the person who reviews. [your user name]")
+@click.option(
+    "--as", "person", metavar="NAME", help="Name of the person who reviews. [your user name]"
+)
 @click.option("--new", is_flag=True, help="Make another queue, although one is unfinished.")
 @click.option("--list", "listed", is_flag=True, help="List the rows, and change nothing.")
 @click.option(
@@ -81,7 +83,7 @@ def review(
     person: str | None,
     **given: Any,
 ) -> None:
-    """Review rows that are worth a look, one by one, and correct their labels with a key.
+    """Review rows one by one, and correct their labels.
 
     An unfinished queue continues, also one from a page. Every change is recorded and can be
     undone. If several people label each row, the command agreement shows their answers.

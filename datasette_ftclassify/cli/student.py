@@ -20,7 +20,7 @@ from .train_steps import train_agreed
 @queue_option
 @json_command
 def student(database: str, name: str | None, as_json: bool, **given: Any) -> None:
-    """Train a plain local classifier that learns from a slow or paid one, and compare the two.
+    """Train a small local classifier on the answers of another.
 
     The student learns from the training rows of NAME and from its answers for unlabelled rows. If
     NAME is at a service, only its stored answers are used, so nothing is sent or paid. Both are

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 @click.option("--cancel", is_flag=True, help="Cancel all trainings of the sweep.")
 @json_command
 def sweep(database: str, as_json: bool, **given: Any) -> None:
-    """Train one task in several ways, and choose the best without the test rows.
+    """Train one task in several ways, and choose the best.
 
     The local trainer is always included. The best one is chosen by answers out of fold, or on the
     validation rows; only the chosen one is tested. --limit-usd is for all together. If interrupted,

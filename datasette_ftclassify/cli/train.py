@@ -32,7 +32,7 @@ from .train_steps import access_for, options_from, request_with, train_agreed
 @plan_options
 @json_command
 def train(database: str, as_json: bool, **given: Any) -> None:
-    """Train a classifier on a labelled table, and evaluate it on rows held back.
+    """Train a classifier on a labelled table, and evaluate it.
 
     A paid trainer shows the price first and asks. Its key is read from OPENAI_API_KEY
     (AZURE_OPENAI_API_KEY for azure) and never stored.

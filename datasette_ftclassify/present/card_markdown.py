@@ -47,7 +47,9 @@ def _body(card: ModelCard) -> Iterator[str]:
     )
     yield ""
     yield from ("## Intended use", "")
-    yield from _paragraphs(card.notes.intended_use or "The author has not described its intended use.")
+    yield from _paragraphs(
+        card.notes.intended_use or "The author has not described its intended use."
+    )
     yield from ("## Limits", "")
     yield from _paragraphs(card.notes.limits or "The author has not described its limits.")
     yield from ("## Data", "")

@@ -154,7 +154,9 @@ async def test_datasettes_own_permission_is_needed_besides(path: Path) -> None:
     else:
         assert changed.status_code == made.status_code == 403
         assert "update-row" in changed.json()["error"]
-        assert "may view this page but not change" in seen((await get(datasette, QUEUE, "sam")).text)
+        assert "may view this page but not change" in seen(
+            (await get(datasette, QUEUE, "sam")).text
+        )
     assert (await send(datasette, QUEUE, {"action": "next"}, "vic")).status_code == 404
 
 
