@@ -37,7 +37,7 @@ _REST = {
         "no-examples",
         ERROR,
         "No row has both a text and a label.",
-        "Label some rows, or name another label column or condition.",
+        "Label some rows, or choose another label column or condition.",
         stops="examples",
         hides_deep=True,
     ),
@@ -45,14 +45,14 @@ _REST = {
         "too-few-examples",
         GRAVE,
         f"Fewer than {FEWEST} examples (providers refuse the file), or fewer than {ADVISED}.",
-        f"Label more rows: at least {ADVISED}, better some hundreds; every doubling helps.",
+        f"Label more rows: at least {ADVISED}, better several hundred; every doubling helps.",
         stops="examples",
     ),
     Code(
         "one-label",
         ERROR,
         "All examples have the same label.",
-        "Add rows with other labels: with one there is nothing to tell apart.",
+        "Add rows with other labels: a classifier needs at least two.",
         stops="examples",
         hides_deep=True,
     ),
@@ -60,7 +60,7 @@ _REST = {
         "one-text",
         ERROR,
         "All examples have the same text.",
-        "Name the column that differs from row to row, or fix the template.",
+        "Choose a text column that differs from row to row, or fix the template.",
         hides_deep=True,
     ),
     Code(
@@ -74,7 +74,7 @@ _REST = {
         "free-text-labels",
         ERROR,
         "Nearly every row has a label of its own.",
-        "Name a column with few values that come back: this one looks like free text or a key.",
+        "Choose a column with few, repeated values: this one looks like free text or a key.",
         hides_deep=True,
     ),
     Code(
@@ -99,17 +99,15 @@ _REST = {
     Code(
         "no-label-for-the-rest",
         INFO,
-        "No label stands for whatever the others do not: a text about something else gets"
-        " one of them all the same.",
-        "If such texts will come, label some of them as other, or classify with a minimum"
-        " score, so that unsure answers are left out.",
+        "No label for everything else: a text about something else still gets one of the labels.",
+        "If such texts are expected, label some of them as other, or set a minimum score to leave "
+        "out unsure answers.",
     ),
     Code(
         "imbalance",
         MILD,
         "The largest label has at least 10 times the examples of the smallest, or 90% of all.",
-        "Look at the measures of each label rather than accuracy, and label more of the "
-        "small ones.",
+        "Look at the figures of each label rather than accuracy, and label more of the small ones.",
     ),
 )
 def amount_findings(facts: Facts) -> Iterator[Finding]:
@@ -257,7 +255,7 @@ def _imbalance(facts: Facts, counts: dict[LabelValue, int]) -> Iterator[Finding]
         "imbalance",
         f"The label {named(facts.name_of(largest))} has {counts[largest]:,} examples "
         f"({share:.0%}){times if ratio >= 2 else ''}.",
-        f"Look at the measures of each label rather than accuracy (always answering the largest "
+        f"Look at the figures of each label rather than accuracy (always answering the largest "
         f"scores {share:.0%}), and label more of the small ones.",
         count=counts[largest],
         severity="warning" if ratio >= STRONG_IMBALANCE or share >= MAJORITY else "info",

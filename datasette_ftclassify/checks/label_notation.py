@@ -27,23 +27,22 @@ _SHOWN = 3
     Code(
         "label-notation",
         ANY,
-        "How several labels in a cell were read; labels with pieces of another notation; "
+        "How several labels in a cell were read; labels that look like parts of another notation; "
         "vectors of 0 and 1 without label names.",
-        "Choose the delimiter or the kind by which the cells are read rightly, or name "
-        "the labels of a vector in order.",
+        "Choose the right delimiter or kind, or name the labels of a vector in order.",
     ),
     Code(
         "label-on-every-row",
         GRAVE,
         "A label that every row has (multilabel).",
-        "If the cells are vectors of 0 and 1, give the label names in their order; else "
-        "leave out what tells no row from another.",
+        "If the cells are vectors of 0 and 1, give the label names in order; else leave this label "
+        "out, since it distinguishes nothing.",
     ),
     Code(
         "placeholder-labels",
         WARNING,
-        "Labels such as `n/a`, `NULL`, `nan` and `-`, which often stand for a missing one.",
-        "Set the cells to NULL where they mean that a row is not labelled, or leave such rows out "
+        "Labels such as `n/a`, `NULL`, `nan` and `-`, which often mean a missing label.",
+        "Set the cells to NULL if they mean that a row is not labelled, or leave such rows out "
         "with a condition.",
     ),
 )
@@ -92,7 +91,7 @@ def _read_as(facts: Facts) -> Iterator[Finding]:
         "label-notation",
         f"The cells of {task.labels[0]} are {task.label_reading.words.removeprefix(', ')}"
         f"{': ' if shown else ''}{', '.join(shown)}.",
-        "Nothing to do if that is right: else choose another delimiter or kind.",
+        "Nothing to do if that is right; otherwise choose another delimiter or kind.",
         count=facts.usable,
         severity="info",
         notation=task.notation,
@@ -108,8 +107,7 @@ def _torn(facts: Facts) -> Iterator[Finding]:
             "label-notation",
             f"{len(odd):,} {one_or_more(len(odd), 'label looks', 'labels look')} like a piece of "
             f"another notation, with brackets or quotes: {names_listing(odd)}.",
-            "Choose the delimiter or the kind by which the cells are read rightly, or write "
-            "several labels as a JSON array.",
+            "Choose the right delimiter or kind, or write several labels as a JSON array.",
             count=len(odd),
             severity="error" if len(odd) * 2 > len(names) else "warning",
             labels=odd[:50],
@@ -175,8 +173,8 @@ def _bits(facts: Facts) -> Iterator[Finding]:
             "label-notation",
             f"The labels look like vectors of 0 and 1 for {length} labels: "
             f"{names_listing(names, 3)}.",
-            "If they are, give the label names in the order of the 0s and 1s: as they stand, each "
-            "is one label.",
+            "If they are, give the label names in the order of the 0s and 1s; otherwise each is "
+            "one label.",
             count=len(names),
             severity="warning",
         )

@@ -18,12 +18,12 @@ from .scan import Facts
         "rows-without-labels",
         INFO,
         "Rows that have none of the labels (multilabel).",
-        "Nothing to do if they were looked at: set the cells to NULL where they were not.",
+        "Nothing to do if somebody looked at them; if not, set the cells to NULL.",
     ),
     Code(
         "labels-always-together",
         WARNING,
-        "Labels that no row has apart (multilabel).",
+        "Labels that always occur together (multilabel).",
         "Merge them into one label, or add rows that have one without the other.",
     ),
 )

@@ -25,21 +25,21 @@ _LISTED = 500
         "Labels that differ only by case, spaces, hyphens, quotes, a full stop at the end, "
         "characters that look alike or have no width, the form of accents or numbers, or an "
         "encoding that was read wrongly; or that were merged.",
-        "Count the ways of writing as one label, or write each in one way: as they stand "
-        "they are different labels to learn, though the other findings count them as one.",
+        "Count the variants as one label, or correct the cells: for now they are different labels "
+        "to learn, though the other findings count them as one.",
     ),
     Code(
         "unnamed-keys",
         WARNING,
-        "Labels that are keys of another table, which has no row or no name for them.",
-        "Add the missing rows to that table, or correct the labels; else they go by the key.",
+        "Labels that are keys of another table without a row or a name there.",
+        "Add the missing rows to that table, or correct the labels; until then the key is the "
+        "label's name.",
     ),
     Code(
         "keys-in-view",
         INFO,
-        "Labels of a view that look like keys of another table, and go by the key.",
-        "Train on the table itself, whose labels go by name, or give the view a column with the "
-        "names.",
+        "Labels of a view that look like keys of another table.",
+        "Train on the table itself, which has the names, or give the view a column with the names.",
     ),
     Code(
         "label-types",
@@ -142,8 +142,8 @@ def _merged(facts: Facts) -> Iterator[Finding]:
     if names:
         yield facts.finding(
             "label-variants",
-            f"All ways of writing {names_listing(names)} count as one label each.",
-            "Nothing to do: the table stays as it is, and predictions are written in that way.",
+            f"All variants of {names_listing(names)} count as one label each.",
+            "Nothing to do: the table is not changed, and predictions use this form.",
             count=len(names),
             severity="info",
             merged=list(facts.task.merged),

@@ -63,7 +63,7 @@ def _finding(facts: Facts, column: str, result: LeakingColumn) -> Finding:
     advice = (
         "Leave it out of the text unless it is known before the label is."
         if in_text
-        else "Keep it out of the text; and if it is known beforehand, a rule may do instead of a "
+        else "Keep it out of the text; if it is known in advance, a rule may replace the "
         "classifier."
     )
     return facts.finding(

@@ -81,8 +81,8 @@ _PLAIN = {
         "leaking-words",
         MILD,
         "A word that gives a label away.",
-        "Check that such words will be in the texts to classify; if they come from a "
-        "header, a form or a reply, take them out.",
+        "Check that the texts to classify will have such words; if they come from a header, a form "
+        "or a reply, remove them.",
     ),
     deep=Deep("Looking for words that give labels away", 1),
 )
@@ -149,9 +149,8 @@ def _indicators(sample: DeepSample) -> Any:
     Code(
         "label-in-text",
         INFO,
-        "Labels that stand in their own texts.",
-        "Fine if the words come from the writers; if the label was copied into the text, "
-        "take it out.",
+        "Labels that occur in their own texts.",
+        "Fine if the authors wrote the words; if the label was copied into the text, remove it.",
     ),
     deep=Deep("Looking for labels in their own texts", 1),
 )

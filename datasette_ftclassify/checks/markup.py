@@ -56,8 +56,8 @@ _FORMS: dict[str, Callable[[str], object]] = {
         "html-in-text",
         MILD,
         "Texts in HTML, whose tags are read as words.",
-        "Choose html as the markup of the text: then its words are read, without tags and"
-        " styles, here and whenever the classifier is asked.",
+        "Choose html as the markup of the text: then only its words are read, in training and in "
+        "predictions.",
     ),
 )
 class MarkupTexts:
@@ -109,9 +109,9 @@ class MarkupTexts:
     Code(
         "encoded-text",
         WARNING,
-        "Texts in RTF, quoted-printable or base64, in HTML whose tags are written as "
-        "`&lt;p&gt;`, or in UTF-8 that was read in another encoding.",
-        "Decode the texts before they are imported, with whatever exported them.",
+        "Texts in RTF, quoted-printable or base64, HTML with escaped tags (`&lt;p&gt;`), or UTF-8 "
+        "decoded wrongly.",
+        "Decode the texts before importing them.",
     ),
 )
 class EncodedTexts:

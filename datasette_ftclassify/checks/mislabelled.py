@@ -43,8 +43,8 @@ class LabelIssue:
     Code(
         "likely-mislabelled",
         WARNING,
-        "Rows whose label a cross-validated model denies.",
-        "Review them one by one beside the suggested label, and correct what is wrong.",
+        "Rows whose label a cross-validated model contradicts.",
+        "Review them one by one with the suggested label, and correct what is wrong.",
     ),
     deep=Deep("Looking for wrong labels", 6),
 )

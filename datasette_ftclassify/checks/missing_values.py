@@ -14,8 +14,8 @@ from .registry import check
 from .report import Finding, names_listing
 from .scan import Facts
 
-_FILL_IN = "Such rows are passed over: fill them in, or leave them out with a condition."
-_FIX = "Such rows are passed over: fix the cells, or set those not labelled to NULL."
+_FILL_IN = "Such rows are skipped: fill them in, or exclude them with a condition."
+_FIX = "Such rows are skipped: fix the cells, or set unlabelled ones to NULL."
 TEXTS = {
     "null": "no text at all (NULL)",
     "empty": "an empty text",
@@ -29,8 +29,7 @@ LABELS = {
 }
 """By `Labels.problem`."""
 _IMPORT_AGAIN = (
-    "Import the rows again, and name the encoding of the file that they came from: often "
-    "Windows-1252 (cp1252)."
+    "Import the rows again with the encoding of their file, often Windows-1252 (cp1252)."
 )
 
 
@@ -72,8 +71,8 @@ def _texts(facts: Facts) -> Iterator[Finding]:
     Code(
         "empty-label",
         INFO,
-        "Rows whose label is blank text: not labelled, as NULL is.",
-        "Nothing to do: they count as rows whose label is NULL.",
+        "Rows whose label is blank text, which counts as not labelled.",
+        "Nothing to do: they count as unlabelled, like NULL.",
     ),
     Code("blob-label", WARNING, "Rows whose label is a BLOB.", _FIX),
     Code("undecodable-label", WARNING, "Rows whose label is not valid UTF-8.", _IMPORT_AGAIN),
@@ -88,7 +87,7 @@ def _texts(facts: Facts) -> Iterator[Finding]:
         "partly-blank-flags",
         INFO,
         "Rows with some label columns blank, which count as off.",
-        "Nothing to do if blank means no; blank all flags of a row that nobody has looked at.",
+        "Nothing to do if blank means no; leave all flags blank in rows that nobody has looked at.",
     ),
 )
 def _labels(facts: Facts) -> Iterator[Finding]:
@@ -136,11 +135,8 @@ def _labels(facts: Facts) -> Iterator[Finding]:
 
 def _kept_bytes(facts: Facts) -> str:
     if not facts.task.exclusive:
-        return "Such rows are passed over."
-    return (
-        "It is learnt and written back with the bytes that it has, and shown with signs such as "
-        "\\xe4."
-    )
+        return "Such rows are skipped."
+    return "It is learnt and written back with its bytes, and shown with escapes such as \\xe4."
 
 
 def _invalid(facts: Facts) -> str:

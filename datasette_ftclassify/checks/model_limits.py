@@ -81,8 +81,8 @@ class LongTexts:
         "separator-in-text",
         MILD,
         "Texts that hold the separator.",
-        "As prompt and completion, choose another separator: the model takes what comes "
-        "after it for the answer.",
+        "For prompt and completion, choose another separator: the model takes what follows it for "
+        "the answer.",
     ),
     Code(
         "stop-in-text",
@@ -165,8 +165,8 @@ def stop_findings(facts: Facts) -> Iterator[Finding]:
     Code(
         "labels-of-several-tokens",
         INFO,
-        "Labels that are not one token for the model.",
-        "Write labels as codes: each is one token, which makes its probability exact.",
+        "Labels of more than one token for the model.",
+        "Write labels as codes: each is one token, so its probability is exact.",
     ),
     Code(
         "labels-share-first-token",
@@ -177,7 +177,7 @@ def stop_findings(facts: Facts) -> Iterator[Finding]:
     Code(
         "vocabulary-unknown",
         INFO,
-        "Tokens are estimated: the vocabulary is not at hand.",
+        "Tokens are estimated: the vocabulary is not available here.",
         "Allow it to be downloaded once for exact counts; whether labels are single "
         "tokens is not known until then.",
     ),

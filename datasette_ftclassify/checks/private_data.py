@@ -121,8 +121,8 @@ DETECTORS: dict[str, tuple[str, Callable[[str], bool]]] = {
 
 
 _MASK = (
-    "Mask what is private before texts leave this machine, or train locally; think of it before "
-    "the table is published."
+    "Mask private data before texts leave this machine, or train locally; also consider it before "
+    "publishing the table."
 )
 
 
@@ -165,8 +165,8 @@ def private_text(code: str, count: int, leaves_machine: bool | None) -> tuple[st
 
 
 _ADVICE = {
-    True: "These texts would leave this machine: mask what is private first, or train locally.",
-    False: "Nothing leaves this machine, but think of it before you publish the table.",
-    None: "Nothing leaves this machine with the local trainer: mask what is private before you "
-    "choose a service, or publish the table.",
+    True: "These texts would leave this machine: mask private data first, or train locally.",
+    False: "Nothing leaves this machine, but consider it before you publish the table.",
+    None: "Nothing leaves this machine with the local trainer: mask private data before you choose "
+    "a service or publish the table.",
 }

@@ -58,20 +58,21 @@ def _repeated(facts: Facts) -> Iterator[Finding]:
         MILD,
         "Rows whose texts differ in few words, or quote each other whole; from 10% of "
         "the examples on a warning.",
-        "Each group is kept in one split and measured as one text; label more of other "
-        "texts, since copies teach little.",
+        "Each group stays in one split and counts as one text; label more different texts, since "
+        "copies teach little.",
     ),
     Code(
         "conflicting-near-duplicates",
         WARNING,
         "Near copies with different labels.",
-        "Read them side by side: either a label is wrong, or the few words that differ decide.",
+        "Read them side by side: either a label is wrong, or the few different words decide.",
     ),
     Code(
         "few-different-texts",
         WARNING,
-        "Fewer than 10 texts that are no copies of each other, or one of them in most examples.",
-        "Label other texts: what is measured on so few says little about new ones.",
+        "Fewer than 10 different texts (near copies count as one), or one of them in most "
+        "examples.",
+        "Label other texts: figures on so few say little about new ones.",
     ),
 )
 def _near_copies(facts: Facts) -> Iterator[Finding]:

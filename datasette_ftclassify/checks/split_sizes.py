@@ -25,7 +25,7 @@ _SURE = 5
         "no-training-rows",
         ERROR,
         "No row is in the train split.",
-        "Write train into the split column of the rows to learn from, or name no split column.",
+        "Write train into the split column of the rows to learn from, or use no split column.",
         stops="examples",
     ),
     Code(
@@ -49,27 +49,27 @@ _SURE = 5
     Code(
         "split-values-left-out",
         WARNING,
-        "Rows whose split is none of the three.",
-        "Write train, validation or test there, or leave the rows out with a condition.",
+        "Rows whose split is not train, validation or test.",
+        "Write train, validation or test there, or exclude the rows with a condition.",
     ),
     Code(
         "shared-across-splits",
         WARNING,
         "Validation or test rows whose text, or a near copy, is in train.",
-        "Move or delete such rows: on them the measures show memory, not skill.",
+        "Move or delete such rows: figures on them show memory, not skill.",
     ),
     Code(
         "test-rows-few-for-copies",
         WARNING,
-        "Labels with less than half of their share in the test, since copies stay together.",
-        "Label more rows with other texts: what is measured on so few says little about the label.",
+        "Labels with less than half of their share in the test split, because copies stay "
+        "together.",
+        "Label more rows with other texts: figures on so few say little about the label.",
     ),
     Code(
         "label-missing-from-split",
         MILD,
         "Labels that a split lacks.",
-        "Add such rows: what is not in train cannot be learnt, and what is not in test "
-        "cannot be measured.",
+        "Add such rows: a label needs rows in train to be learnt and in test to be measured.",
     ),
 )
 def split_findings(facts: Facts) -> Iterator[Finding]:

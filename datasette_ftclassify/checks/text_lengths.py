@@ -16,8 +16,8 @@ from .scan import Facts
 _ENDS = 200
 """Characters of the two ends of a text that are compared."""
 _LEAVE_OUT = (
-    "Leave it out: it is paid for in every row and says nothing about the label; what is kept must "
-    "also be there in texts to classify later."
+    "Leave it out: it costs tokens in every row and says nothing about the label; if you keep it, "
+    "later texts need it too."
 )
 _LONG_END = 12
 """Shared characters from which on a beginning or ending looks like a rubric."""
@@ -31,7 +31,7 @@ _MANY_CUT = 0.1
         "very-short-texts",
         INFO,
         "Texts with fewer than 3 letters and digits.",
-        "Read them: a label that cannot be told from the text teaches noise.",
+        "Read them: labels that cannot be told from the text teach noise.",
     ),
 )
 class ShortTexts:
@@ -61,8 +61,9 @@ class ShortTexts:
     Code(
         "long-texts-cut",
         MILD,
-        "Texts longer than the local trainer reads; of a tenth of the rows not even half is read.",
-        "Nothing to do if the beginning tells the label; else put what matters there.",
+        "Texts longer than the local trainer reads; a warning if a tenth of the rows are read less "
+        "than half.",
+        "Nothing to do if the beginning tells the label; otherwise move what matters to the front.",
     ),
     when=lambda facts: not facts.leaves_machine,
 )

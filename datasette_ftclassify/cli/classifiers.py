@@ -138,7 +138,7 @@ def show(database: str, name: str | None, as_json: bool) -> None:
     echo(f"  text    {', '.join(task.text)} of {task.source}")
     echo(f"  labels  {', '.join(classifier.labels.names)}")
     if task.merged:
-        echo(f"  merged  all ways of writing {', '.join(map(str, task.merged[:20]))} count as one")
+        echo(f"  merged  all variants of {', '.join(map(str, task.merged[:20]))} count as one")
     echo(f"  rows    {classifier.training_rows:,} trained on, {classifier.created_at}")
     if "why" in classifier.report:
         echo(f"  recipe  {classifier.report['why']}")

@@ -370,7 +370,7 @@ def _said(labels: LabelSet, task: Task) -> list[str]:
     lines = [f"The cells of {task.labels[0]} were{words[1:]}."] if words else []
     if task.merged:
         some = ", ".join(map(label_name, task.merged[:5])) + ", …" * (len(task.merged) > 5)
-        lines.append(f"All ways of writing {some} count as one label each.")
+        lines.append(f"All variants of {some} count as one label each.")
     odd = torn(labels.names)
     if odd:
         lines.append(

@@ -17,7 +17,7 @@ NAMES = {
     "task.label_names": "label names",
     "task.other.label": "label of the other rows",
     "task.other.where": "condition on the other rows",
-    "task.merged": "labels that stand for their ways of writing",
+    "task.merged": "labels that stand for all their variants",
     "where": "condition on the rows",
     "params": "values in the condition",
     "name": "name of the classifier",

@@ -477,7 +477,7 @@ def test_variants_of_labels_and_vectors_on_the_command_line(tmp_path: Path):
     assert ways in apart
     merged = run("train", *task, "--no-curve", "--merge-variants").stdout
     assert "2 labels, binary" in merged
-    assert re.search(r"All ways of writing \S+ count as one label", merged)
+    assert re.search(r"All variants of \S+ count as one label", merged)
     vector = [path, "t", "--text", "text", "--label", "vector"]
     refused = run("train", *vector, code=1).output
     assert "look like vectors of 0 and 1 for 2 labels" in refused
