@@ -58,46 +58,48 @@ def _event(name: str, level: Level, means: str, *, more: bool = False, **fields:
 _ROWS = "rows that were done by then"
 
 STARTED = _event("started", "info", "A process began to work on it.", rows=_ROWS)
-RESUMED = _event("resumed", "info", "A process goes on with it.", rows=_ROWS)
+RESUMED = _event("resumed", "info", "A process continues it.", rows=_ROWS)
 REQUESTED = _event("requested", "info", "Somebody asked to pause, resume, retry, cancel or run it.")
-WAITS = _event("waits", "warning", "A worker may not run it, for the reason it names.")
-NEW_ROWS = _event("new-rows", "info", "Rows came or were edited after it had finished.")
-STARTED_OVER = _event("started-over", "warning", "It begins at the first row again.")
+WAITS = _event("waits", "warning", "A worker may not run it, for the given reason.")
+NEW_ROWS = _event("new-rows", "info", "Rows were added or edited after it finished.")
+STARTED_OVER = _event("started-over", "warning", "It starts again at the first row.")
 DIED = _event("died", "warning", "Its process died without saying why.")
 LOST_REQUESTS = _event(
     "lost-requests", "warning", "Requests were under way when its process died; they count as paid."
 )
 PAUSED = _event("paused", "info", "It stopped, and can be resumed.")
 CANCELLED = _event("cancelled", "info", "Somebody ended it.")
-FAILED = _event("failed", "error", "It could not go on.")
+FAILED = _event("failed", "error", "It could not continue.")
 FINISHED = _event("finished", "info", "It is done.")
 
 ROWS_READ = _event("rows-read", "info", "The rows to learn from and to test with were read.")
 STEP = _event("step", "info", "A training on this machine began a step.")
 RECIPE = _event("recipe", "info", "Which recipe a training chose, and why.")
-DOUBT = _event("doubt", "warning", "What a training says against its own rows or result.")
+DOUBT = _event("doubt", "warning", "A reason to doubt the training's rows or result.")
 CHOSEN_ROWS = _event(
-    "chosen-rows", "info", "Training rows that review queues chose measure and calibrate nothing."
+    "chosen-rows",
+    "info",
+    "Training rows chosen by review queues were left out of figures and calibration.",
 )
 CURVE = _event("learning-curve", "info", "Whether more labels would help.")
 STORED = _event("stored", "info", "The classifier is in the file.")
 CARRIED_OVER = _event(
-    "carried-over", "info", "The minimum score of the version before goes on with this one, or not."
+    "carried-over", "info", "Whether the minimum score of the previous version was carried over."
 )
 
 NOT_USED = _event(
-    "not-used", "warning", "The version before stays in use, since the new one is not as good."
+    "not-used", "warning", "The previous version stays in use, since the new one is not as good."
 )
 JUDGED_AGAIN = _event(
-    "judged-again", "info", "The version before was evaluated on the same rows, to be compared."
+    "judged-again", "info", "The previous version was evaluated on the same rows for comparison."
 )
-NOT_JUDGED = _event("not-judged", "warning", "The version before could not be evaluated again.")
+NOT_JUDGED = _event("not-judged", "warning", "The previous version could not be evaluated again.")
 
-SERVICE = _event("service", "info", "What a service, or the trainer that asks it, said.", more=True)
+SERVICE = _event("service", "info", "A message from a service or its trainer.", more=True)
 FIGURES = _event(
     "figures",
     "info",
-    "Losses and accuracies of a step of a training.",
+    "Losses and accuracies at a step of the training.",
     more=True,
     step="the step",
     total_steps="steps in all",
@@ -105,17 +107,21 @@ FIGURES = _event(
     valid_loss="the same on the validation rows",
 )
 LEFT_AT_SERVICE = _event(
-    "left-at-service", "warning", "Something could not be deleted, paused or cancelled there."
+    "left-at-service",
+    "warning",
+    "Something could not be deleted, paused or cancelled at the service.",
 )
-ANOTHER_TRAINING = _event(
-    "another-training", "warning", "A training that is paid for begins again."
-)
+ANOTHER_TRAINING = _event("another-training", "warning", "A paid training starts again.")
 
 BATCH_SENT = _event("batch-sent", "info", "A batch of requests is at the service.")
 BATCH_ENDED = _event("batch-ended", "info", "A batch has ended, and its answers are stored.")
 BATCHES_LEFT = _event(
-    "batches-left", "warning", "Batches go on at the service, or their answers are not there yet."
+    "batches-left",
+    "warning",
+    "Batches continue at the service, or their answers are not ready yet.",
 )
 LIMIT_REACHED = _event(
-    "limit-reached", "warning", "A spending limit is reached; batches that were sent are awaited."
+    "limit-reached",
+    "warning",
+    "A spending limit is reached; the job waits for batches already sent.",
 )

@@ -102,26 +102,26 @@ USD_PER_DAY = Setting(
 SQL_USD_PER_DAY = Setting(
     "sql_usd_per_day",
     "FTCLASSIFY_SQL_USD_PER_DAY",
-    "what SQL functions may spend in a day; without it they ask no service",
+    "what SQL functions may spend in a day; without it they send no requests",
     _amount,
 )
 LEDGER = Setting(
     "ledger",
     "FTCLASSIFY_LEDGER",
-    "the file that keeps what was agreed to and spent, else one in the user's data folder",
+    "the ledger file of agreements and spending; else one in the user's data folder",
     _path,
 )
 ENCODER = Setting(
     "encoder",
     "FTCLASSIFY_ENCODER",
-    "the sentence encoder that classifiers of files may use here, beside those that were trained "
-    "with: an installed package or a folder; several, and static vectors, with commas between them",
+    "sentence encoders and static vectors, separated by commas, that classifiers may use here, "
+    "besides those trained with here: installed packages or folders",
     _text,
 )
 VECTORS = Setting(
     "vectors",
     "FTCLASSIFY_VECTORS",
-    "the file that keeps vectors of texts, else vectors.db beside the ledger",
+    "the file that stores vectors of texts; else vectors.db beside the ledger",
     _path,
     configured=False,
 )
@@ -129,21 +129,20 @@ WORKER = Setting("worker", None, "false: this server runs no jobs", _flag)
 TRY_BOX = Setting(
     "try_box",
     None,
-    "false: no box that tries a classifier on Datasette's own pages (1.0)",
+    "false: no box for trying a classifier on Datasette's own pages (1.0)",
     _flag,
 )
 PROXIES = Setting(
     "proxies",
     None,
-    "how many proxies stand before this server, each of which adds to the header X-Forwarded-For "
-    "who asked it: visitors' requests are then counted by the address that the first of them saw. "
-    "Without it no header is believed",
+    "number of proxies in front of this server that append to X-Forwarded-For: visitors are then "
+    "counted by the address that the first one saw. Without it, the header is ignored",
     _count,
 )
 PERMISSIONS = Setting(
     "permissions",
     None,
-    "who may do what, also of a database or a table: docs/permissions.md",
+    "who may do what, also for a database or a table: docs/permissions.md",
     _object,
 )
 RETRAIN = Setting(
@@ -156,7 +155,7 @@ RETRAIN = Setting(
 PRICES = Setting(
     "prices",
     "FTCLASSIFY_PRICES",
-    "a price table that goes before the built-in one: docs/trainers.md",
+    "a price table that overrides the built-in one: docs/trainers.md",
     _path,
     configured=False,
 )

@@ -204,7 +204,7 @@ def chosen_text(report: Mapping[str, Any]) -> str | None:
         have = counted(rows, "training row has its", "training rows have their")
         them = one_or_more(rows, "it", "them")
         said.append(
-            f"{have} label because a review queue chose {them} for what a model said of {them}. "
+            f"{have} label because a review queue chose {them} by a model's answers. "
             "Such rows are trained on, and left out of calibration, minimum scores, figures of "
             "cross-validation and the test: what is measured on hard rows says nothing of the "
             "others."

@@ -115,8 +115,8 @@ class OutOfFoldPairs(Pairs):
         right = ", ".join(f"{title} is right on {count:,}" for title, count in pairs)
         return (
             f"{have} since {self.titles[0]} was trained. By the labels of {self.titles[-1]}, "
-            f"{right}. They are counted apart: a review that shows rows for what a model said of "
-            "them says nothing of the others."
+            f"{right}. They are counted apart: rows that a review chose by a model's answers say "
+            "nothing about the others."
         )
 
     @property

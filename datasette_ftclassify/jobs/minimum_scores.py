@@ -335,16 +335,16 @@ def _label_rows(kept: OutOfFold) -> LabelRows:
 def _no_rows(classifier: Classifier) -> str:
     if service_of(classifier) is not None:
         return (
-            f"Nothing can be promised of {classifier.title}: its model is at a service, which was "
+            f"Nothing can be promised for {classifier.title}: its model is at a service, which was "
             "not asked about rows that it had not seen. Choose a fixed score."
         )
     if classifier.report.get("chosen_rows") == classifier.training_rows:
         return (
-            f"Nothing can be promised of {classifier.title}: review queues chose all rows that it "
+            f"Nothing can be promised for {classifier.title}: review queues chose all rows that it "
             "was trained on. Label a random sample, too, or choose a fixed score."
         )
     return (
-        f"Nothing can be promised of {classifier.title}: no answers of its training are kept in "
+        f"Nothing can be promised for {classifier.title}: no answers of its training are kept in "
         "this file, as an earlier version trained it, or the file is a published copy. Train it "
         "again, or choose a fixed score."
     )

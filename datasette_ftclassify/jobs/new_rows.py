@@ -39,11 +39,11 @@ def check_follow(
     """Raises PredictError when new rows cannot be followed in this way."""
     if service_of(classifier) is not None:
         raise PredictError(
-            f"{classifier.title} is asked at a service: new rows are classified as they come only "
-            "by classifiers whose model is in the file."
+            f"{classifier.title} is at a service: only classifiers whose model is in the file can "
+            f"classify new rows automatically."
         )
     if request.where or request.unlabelled:
-        raise PredictError("New rows are classified as they come only where all rows are chosen.")
+        raise PredictError("New rows can be classified automatically only if all rows are chosen.")
     target = find_target(conn, classifier, table)
     if target.rowid is None and request.columns and not request.columns.fingerprint:
         raise PredictError(

@@ -6,9 +6,7 @@ from ..core.humanize import percent
 from ..core.prediction import UNLIKE
 from ..core.untrusted_json import JsonObject
 
-UNMEASURED = (
-    "How much the text is like the training rows is not known: train a new version to see it."
-)
+UNMEASURED = "How familiar the text is, is not known: train a new version to see it."
 """Of a local classifier from an earlier version, or of one that had too few rows to hold out."""
 
 
@@ -27,6 +25,6 @@ def known_sentence(answer: JsonObject, *, measurable: bool) -> str | None:
         return None
     share = percent(known) if known else "none"
     return (
-        f"This text is unlike what the classifier was trained on, so its answer may mean nothing: "
+        f"This text is unlike the training rows, so the answer may mean nothing: "
         f"{share} of the training rows looked less familiar."
     )

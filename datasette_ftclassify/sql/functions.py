@@ -119,8 +119,8 @@ class Functions:
         return self.resolve(classifier).cell(text)
 
     @sql_function(
-        "the probability of that answer, 0 to 1, below the minimum score as well; of another "
-        "label where one is named, and NULL for a label that the classifier has not",
+        "the probability of that answer (also below the minimum score) or of the named label, 0 to "
+        "1; NULL for a label that the classifier does not have",
         longest=TEXT_BYTES,
     )
     def ft_score(
@@ -141,9 +141,9 @@ class Functions:
         return None if answer is None else answer.logprob
 
     @sql_function(
-        "how much the text is like those it was trained on, 0 to 1: the share of the training rows "
-        "that looked less familiar; NULL where that was not measured (a model at a service, or one "
-        "that an earlier version trained)",
+        "how familiar the text is, 0 to 1: the share of the training rows that looked less "
+        "familiar; NULL if that was not measured (a model at a service, or trained by an earlier "
+        "version)",
         longest=TEXT_BYTES,
     )
     def ft_known(self, text: object, classifier: object = None) -> Scalar:
@@ -204,8 +204,8 @@ class Functions:
         return f"[{', '.join(items)}]"
 
     @sql_function(
-        "a JSON object: the answer, and the words that spoke for (above 0) and against it, "
-        "strongest first; in scripts without spaces (Thai, Chinese, Japanese) parts of a clause",
+        "a JSON object: the answer, and the words for (above 0) and against it, strongest first; "
+        "in scripts without spaces (Thai, Chinese, Japanese) parts of a clause",
         longest=TEXT_BYTES,
     )
     def ft_explain(self, text: object, classifier: object = None) -> Scalar:

@@ -145,7 +145,7 @@ EMBEDDINGS = Option(
 )
 EMBEDDINGS_BESIDE = replace(
     EMBEDDINGS,
-    help="Helps most where rows are few; the vectors are stored with the classifier.",
+    help="Helps most with few rows; the vectors are stored with the classifier.",
     empty="none",
 )
 ENCODER = Option(
@@ -157,7 +157,7 @@ ENCODER = Option(
 )
 ENCODER_BESIDE = replace(
     ENCODER,
-    help="Helps more than static vectors, reads texts slowly, and is needed to answer.",
+    help="Helps more than static vectors, is slower, and is also needed to answer.",
     empty="none",
 )
 ENCODER_TO_TUNE = replace(

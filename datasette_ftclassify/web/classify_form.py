@@ -29,13 +29,13 @@ MAX_PREFIX = 200
 ROLES_TEXT = {
     "label": "the label",
     "score": "its probability, 0 to 1",
-    "logprob": "the natural logarithm of that",
-    "logprobs": "those of all labels, as JSON; of more than 50, the 20 most probable",
+    "logprob": "its natural logarithm",
+    "logprobs": "log-probabilities of all labels as JSON; if more than 50, of the 20 most probable",
     "raw": "what the model said",
     "reason": "why a row has no label",
-    "fingerprint": "what the answer was made from: by it a stale one is known",
-    "group": "the group of labels, where the label is not sure enough",
-    "known": "how much its text is like the training rows, 0 to 1",
+    "fingerprint": "by which stale answers are recognised",
+    "group": "a group of labels, if no single label is certain enough",
+    "known": "how familiar the text is, 0 to 1",
 }
 
 ON_ERRORS_TEXT = (

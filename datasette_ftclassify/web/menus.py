@@ -66,7 +66,7 @@ async def table_menu(
     found = await _items(datasette, actor, "table", database, table, subject, _filters(request))
     boxes = await boxes_of(datasette, actor, database, table) if subject.own else []
     for box in boxes:
-        about = "What it is for, its data, how good it is, where it fails"
+        about = "Intended use, data, figures and limits"
         found.append(
             {"href": box.card, "label": f"Model card of {box.title}", "description": about}
         )

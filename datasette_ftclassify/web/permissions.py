@@ -54,20 +54,19 @@ class Permission:
 
 
 PERMISSIONS = {
-    VIEW: Permission("See the classifiers that were trained on a table, and try them", open=True),
+    VIEW: Permission("See the classifiers of a table and try them", open=True),
     TRAIN: Permission(
-        "Check a table, export it, train and evaluate on it; see settings, events and a service's "
-        "ids of its jobs"
+        "Check, export, train and evaluate; see the settings, events and service ids of jobs"
     ),
     PREDICT: Permission("Classify rows into columns of a table"),
-    REVIEW: Permission("Make review queues of a table, and change the labels of its rows there"),
+    REVIEW: Permission("Make review queues, and change labels there"),
     SPEND: Permission(
-        "Start paid work, within the operator's limits, besides the action itself; try "
-        "texts that a service is asked about"
+        "Start paid work within the operator's limits (in addition to the action itself), and try "
+        "texts with paid classifiers"
     ),
-    MINIMUM: Permission("Choose from which score the classifiers of a table answer"),
+    MINIMUM: Permission("Choose the minimum scores of classifiers"),
     DELETE: Permission(
-        "Rename and delete classifiers of a table, choose the default, name deployments"
+        "Rename and delete classifiers, choose the default and the version in use, name deployments"
     ),
     RAW: Permission(
         "Of a database: read our tables `_ftclassify_*` themselves, as pages and in SQL, and "

@@ -115,7 +115,7 @@ def test_a_job_of_an_earlier_version_is_the_same_job(sports):
 @pytest.mark.parametrize(
     ("older", "said"),
     [
-        (False, "is unlike what the classifier was trained on"),
+        (False, "is unlike the training rows"),
         (True, "train a new version to see it"),
     ],
 )

@@ -132,7 +132,7 @@ async def test_the_box_says_that_a_text_is_of_another_kind(ds: Datasette):
     data = (await ds.client.get(f"{CARD}/try.json", params=invented)).json()
     assert data["answer"]["known"] < 0.05
     page = await ds.client.get(f"{CARD}/try", params=invented)
-    assert "This text is unlike what the classifier was trained on" in page.text
+    assert "This text is unlike the training rows" in page.text
 
 
 async def test_the_box_answers_with_scores_and_words(ds: Datasette):
@@ -145,7 +145,7 @@ async def test_the_box_answers_with_scores_and_words(ds: Datasette):
     page = await ds.client.get(f"{CARD}/try", params={"text": "<script>alert(1)</script> lamp"})
     assert "<script>alert(1)" not in page.text
     assert (await ds.client.get(f"{CARD}/try")).status_code == 200
-    assert "is unlike what the classifier" not in page.text
+    assert "is unlike the training rows" not in page.text
     long = await ds.client.get(f"{CARD}/try.json", params={"text": "x" * 30_000})
     assert long.status_code in (400, 414)
 

@@ -566,7 +566,7 @@ async def test_what_cannot_be_followed(trained: Path, conn: sqlite3.Connection):
     response = await visitor.post_json("notes", **asked)
     assert response.json()["ok"]  # which is new is known by the fingerprints
     response = await visitor.post_json(**asked, rows="unlabelled")
-    assert "only where all rows" in response.json()["error"]
+    assert "only if all rows" in response.json()["error"]
     assert len(list_jobs(conn, "predict")) == 1
 
 

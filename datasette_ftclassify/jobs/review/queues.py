@@ -188,13 +188,13 @@ QUEUES = {
         Queue(
             "mislabelled",
             "Probably mislabelled rows",
-            "All rows; those whose label a model trained without them would not give come first",
+            "All rows, starting with those whose label a cross-validated model contradicts",
             _mislabelled,
         ),
         Queue(
             "unsure",
-            "Rows that a classifier is least sure of",
-            "Unlabelled rows, the least sure first; all rows if each has a label",
+            "Rows that a classifier is least certain of",
+            "Unlabelled rows, the least certain first; all rows if every row has a label",
             unsure,
             classifiers=1,
             rows=ROWS,
@@ -202,14 +202,14 @@ QUEUES = {
         Queue(
             "disagree",
             "Rows on which two classifiers disagree",
-            "Rows that they give different labels, where both are sure first",
+            "Rows with different answers, starting where both are certain",
             disagreeing,
             classifiers=2,
         ),
         Queue(
             "label",
             "Rows to label next",
-            "Unlabelled rows, hard and random ones in turn: a classifier learns most from these",
+            "Unlabelled rows, hard and random ones in turn: the most useful ones to label",
             to_label,
             classifiers=1,
             rows=ROWS,
@@ -217,7 +217,7 @@ QUEUES = {
         Queue(
             "audit",
             "A random sample",
-            "Labelled rows drawn at random: how many labels are wrong in all, with an interval",
+            "Labelled rows drawn at random, to estimate the share of wrong labels",
             _audit,
             rows=AUDIT_ROWS,
         ),

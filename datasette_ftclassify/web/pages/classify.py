@@ -86,14 +86,14 @@ class _Prepared:
     MenuItem(
         "table",
         "Classify rows",
-        "Put a classifier's labels into columns of this table",
+        "Write a classifier's labels into columns of this table",
         order=3,
         when=lambda subject: subject.takes_labels,
     ),
     MenuItem(
         "row",
         "Classify this row",
-        "Put a classifier's label into columns of this row",
+        "Write a classifier's label into columns of this row",
         when=lambda subject: subject.takes_labels,
     ),
     reads=PREDICT,
@@ -182,7 +182,7 @@ async def _stop_following(ask: PageRequest, form: Form) -> Response:
     uid = pick(await _choices(ask), form.classifier).classifier.uid
     await write_aside(ask, lambda conn: end_following(conn, form.table, uid))
     where = ask.url("classify", table=form.table)
-    return await done(ask, where, {}, "New rows are no longer classified as they come.")
+    return await done(ask, where, {}, "New rows are no longer classified automatically.")
 
 
 async def _review(ask: PageRequest, form: Form, prepared: _Prepared) -> Response:

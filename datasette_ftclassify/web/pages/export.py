@@ -33,7 +33,7 @@ T = TypeVar("T")
     MenuItem(
         "table",
         "Export for fine-tuning",
-        "The labelled rows as files that services train on",
+        "Write the labelled rows as files for fine-tuning",
         order=2,
         when=lambda subject: subject.on_disk,
     ),

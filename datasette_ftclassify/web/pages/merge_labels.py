@@ -38,7 +38,7 @@ _MERGE = ("id", "said", "rows", "who", "created_at", "undone_by")
     MenuItem(
         "table",
         "Merge or rename labels of this table",
-        "Make one label of several, see what it would change first, and undo it as one",
+        "Merge or rename labels, with a preview and undo",
         order=3,
         when=lambda subject: subject.on_disk and subject.mutable,
         filtered=False,

@@ -50,7 +50,7 @@ _FORM = (
     MenuItem(
         "table",
         "Review the labels of this table",
-        "Look at rows that are probably mislabelled, one by one, and correct them",
+        "Review probably wrong labels one by one, and correct them",
         order=2,
         when=lambda subject: subject.on_disk and subject.mutable,
         filtered=False,

@@ -68,7 +68,7 @@ class _RowOnPage:
     MenuItem(
         "table",
         "Stale answers",
-        "Rows whose text, or whose classifier, is newer than their label",
+        "Rows whose text or classifier is newer than their label",
         order=4,
         when=lambda subject: subject.takes_labels,
         filtered=False,

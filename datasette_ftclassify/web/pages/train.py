@@ -55,7 +55,7 @@ from .check import (
     MenuItem(
         "table",
         "Train a classifier on this table",
-        "Check the labelled rows, and learn from them",
+        "Check the labelled rows and train on them",
         order=1,
         when=lambda subject: subject.on_disk and subject.mutable,
     ),
