@@ -76,7 +76,7 @@ def _texts(facts: Facts) -> Iterator[Finding]:
     ),
     Code("blob-label", WARNING, "Rows whose label is a BLOB.", _FIX),
     Code("undecodable-label", WARNING, "Rows whose label is not valid UTF-8.", _IMPORT_AGAIN),
-    Code("invalid-label", WARNING, "Rows whose labels are no list, or no 0 and 1.", _FIX),
+    Code("invalid-label", WARNING, "Rows whose labels are not a list, or not 0 and 1.", _FIX),
     Code(
         "unlabelled",
         INFO,
@@ -173,4 +173,4 @@ def invalid_words(task: Task) -> str:
         return f"label cells that are no {len(task.label_names)} flags of 0 and 1"
     if task.notation:
         return f"label cells that cannot be read as {NOTATIONS[task.notation].words}"
-    return "label cells that are no JSON array of texts and numbers"
+    return "label cells that are not a JSON array of texts and numbers"

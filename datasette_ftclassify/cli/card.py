@@ -56,7 +56,7 @@ def origin_in(path: str | None, database: str, table: str) -> Mapping[str, Any]:
     try:
         data = parse_metadata(Path(path).read_text(encoding="utf-8"))
     except (BadMetadataError, UnicodeDecodeError) as error:
-        raise click.ClickException(f"{path} is no metadata of Datasette: {error}.") from error
+        raise click.ClickException(f"{path} is not a Datasette metadata file: {error}.") from error
     of_database = _block(_block(data, "databases"), Path(database).stem)
     return {**_block({"": data}, ""), **of_database, **_block(_block(of_database, "tables"), table)}
 

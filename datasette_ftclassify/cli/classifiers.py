@@ -218,7 +218,7 @@ def rename(database: str, old: str, new: str, as_json: bool) -> None:
     """
     with open_database(database) as conn:
         rename_classifier(conn, old, new)
-    said = f"{old} is now called {new}. Queries with the old name go on working."
+    said = f"{old} is now called {new}. Queries with the old name keep working."
     print_result(as_json, {"old": old, "name": new}, said)
 
 

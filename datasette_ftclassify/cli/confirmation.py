@@ -73,8 +73,8 @@ def agree(
     say(f"{tokens}: {cost}. {estimate.note}")
     if limit_usd is not None and estimate.usd is not None and limit_usd < estimate.usd:
         say(
-            f"The limit of {dollars(limit_usd)} will be reached before the end: the job then "
-            "pauses, and keeps what it has."
+            f"The limit of {dollars(limit_usd)} will be reached before the end: the job will then "
+            f"pause and keep what it has."
         )
     if review is not None:
         for line in review_lines(review):
@@ -111,7 +111,7 @@ def ask(*, yes: bool) -> None:
 
     Raises ClickException for a no, and where nobody can be asked; Stopped for Ctrl-C.
     """
-    confirm("Go on?", yes=yes, otherwise="Nothing was sent.")
+    confirm("Continue?", yes=yes, otherwise="Nothing was sent.")
 
 
 def confirm(prompt: str, *, yes: bool, otherwise: str) -> None:

@@ -131,6 +131,6 @@ def _describe(plan: MergePlan, table: str, *, err: bool) -> None:
     if plan.empty:
         write(f"No row has {', '.join(plan.empty)} any more; the columns stay.")
     for one in plan.stale:
-        minimum = ", and its minimum score is of the old labels" if one.minimum else ""
+        minimum = ", and its minimum score is for the old labels" if one.minimum else ""
         on = f"{one.title} goes on answering with {', '.join(one.labels)}"
         write(f"{on} until it is trained again{minimum}.")

@@ -52,7 +52,7 @@ def friendly(command: Command) -> Command:
         except UnicodeEncodeError as error:
             what = repr(error.object[error.start : error.end])
             raise click.ClickException(
-                f"{what} is no text in UTF-8: check the name, and the terminal's encoding."
+                f"{what} is not valid UTF-8: check the name and the terminal's encoding."
             ) from None
         except ModuleNotFoundError as error:
             if not only_answers():

@@ -260,4 +260,4 @@ def _spent(spent: JsonObject) -> str:
     if spent["usd"]:
         return f"Spent {dollars(spent['usd'])} on {requests}."
     tokens = spent["input_tokens"] + spent["output_tokens"]
-    return f"Sent {requests} ({tokens:,} tokens), at no price that is known here."
+    return f"Sent {requests} ({tokens:,} tokens), at an unknown price."

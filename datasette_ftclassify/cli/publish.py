@@ -86,6 +86,6 @@ def _describe(database: str, copy: PublishedCopy) -> None:
     for title in copy.undescribed:
         command = our_command("classifiers", "describe", database, title)
         say(
-            f"{title}: nobody has said what it is for, and what not. To say it on its model card, "
-            f"before you publish: {command} --intended-use … --limits …"
+            f"{title}: its model card has no intended use or limits. To add them before you "
+            f"publish: {command} --intended-use … --limits …"
         )

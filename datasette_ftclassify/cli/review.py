@@ -116,7 +116,7 @@ def review(
         else:
             Session(conn, job, who, click.getchar, click.prompt).run()
             queue = queue_now(conn, job, who)
-            say(f"{rows_text(queue.left)} left. The same command goes on.")
+            say(f"{rows_text(queue.left)} left. The same command continues.")
 
 
 def person_called(name: str | None) -> str:

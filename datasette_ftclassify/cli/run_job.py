@@ -56,13 +56,14 @@ def run_here(conn: sqlite3.Connection, job: Job, access: Access, database: str) 
 def again(conn: sqlite3.Connection, job_id: int, database: str) -> str:
     """How a job goes on that somebody has paused or cancelled."""
     action = "resume" if get_job(conn, job_id).state == "paused" else "retry"
-    return f"To go on: {our_command('jobs', action, database, job_id)}, or the same command again."
+    command = our_command("jobs", action, database, job_id)
+    return f"To continue: {command}, or the same command again."
 
 
 def _interrupted(conn: sqlite3.Connection, job_id: int, database: str) -> str:
     batches = batches_there(conn, job_id)
     if not batches:
-        return "Stopped. The same command goes on where it was."
+        return "Stopped. The same command continues where it stopped."
     what = counted(batches, "batch goes on", "batches go on")
     return (
         f"Stopped. {what} at the service and will be paid for: the same command fetches the"

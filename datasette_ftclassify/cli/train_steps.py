@@ -117,7 +117,7 @@ def agree(
     if job is not None:
         usd = job.terms.usd
         sum_ = "" if usd is None else f" (about {dollars(usd)})"
-        say(f"Job {job.id} was agreed to{sum_}, and goes on.")
+        say(f"Job {job.id} was agreed to{sum_}, and continues.")
         return None
     with step_progress() as progress:
         progress("counting tokens", 0.0)  # which may fetch a vocabulary first
@@ -215,7 +215,8 @@ def follow_training(
         host = job.settings.get("host") or "the service"
         command = work_command(conn, job, database, base_url)
         raise Stopped(
-            f"Stopped following job {job.id}. What has begun at {host} goes on there. Give the same"
+            f"Stopped following job {job.id}. What has begun at {host} continues there. Give the "
+            f"same"
             f" command again to follow it to its end, or: {command}"
             f"\nTo end it there: {our_command('jobs', 'cancel', database, job.id)}"
         ) from None

@@ -102,6 +102,6 @@ def _watch(
 
 def _too_slow(seconds: float) -> TooSlow:
     return TooSlow(
-        f"The database took longer than {seconds:g} s to answer. Try again when less is going on; "
-        "if it stays so, a table or a view of the file is too large, or made so that it never ends."
+        f"The database took longer than {seconds:g} s to answer. Try again when it is less busy; "
+        f"if that does not help, a table or view of the file is too large or never ends."
     )

@@ -207,14 +207,14 @@ def _too_few_tested(classifier: Classifier, texts: int) -> tuple[str, float | No
     )
     if classifier.task.split_column is not None:
         column = classifier.task.split_column
-        return f"{problem}: let {column} say test of more rows, and train it anew.", None
+        return f"{problem}: let {column} say test of more rows, and train it again.", None
     rows = classifier.report.get("rows") or {}
     labelled = sum(rows.values())
     share = rows.get("test", 0) / labelled * LEAST_ROWS / texts if texts and labelled else 1.0
     if share > MOST_TESTED:
-        return f"{problem}, and there are too few others: label more, and train it anew.", None
+        return f"{problem}, and there are too few others: label more, and train it again.", None
     share = math.ceil(share / _STEP) * _STEP
-    return f"{problem}: train it anew with a share for the test of {share:.2g}.", round(share, 2)
+    return f"{problem}: train it again with a test share of {share:.2g}.", round(share, 2)
 
 
 class _Reader:

@@ -156,10 +156,10 @@ def _text(error: Exception) -> str:
         return f"{type(error).__name__}: {error}"
     if "no such" in str(error):
         return (
-            f"A table was changed while the job was at it: {error}. When it is as it was, retry "
-            "the job; otherwise start a new one."
+            f"A table was changed while the job was at it: {error}. If you restore it, retry the "
+            f"job; otherwise start a new one."
         )
-    return f"The database does not let the job go on: {error}. See to that, then retry the job."
+    return f"The database does not let the job continue: {error}. Fix that, then retry the job."
 
 
 @contextmanager

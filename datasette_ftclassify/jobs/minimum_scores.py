@@ -278,10 +278,10 @@ def _promise(conn: sqlite3.Connection, classifier: Classifier, choice: MinimumCh
     """Raises EvaluationError where that cannot be promised, with what can."""
     if choice.strength == "fixed":
         if choice.score is None:
-            raise EvaluationError("Say from which score on it answers.", fields=("score",))
+            raise EvaluationError("Choose the minimum score.", fields=("score",))
         return fixed_score(_judged(conn, classifier), choice.score)
     if choice.wrong is None:
-        raise EvaluationError("Say how many answers may be wrong.", fields=("wrong",))
+        raise EvaluationError("Choose the share of answers that may be wrong.", fields=("wrong",))
     rows = _judged(conn, classifier)
     if rows is None:
         raise EvaluationError(_no_rows(classifier), fields=("strength",))

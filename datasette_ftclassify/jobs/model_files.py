@@ -147,7 +147,7 @@ def export_model(
         )
     target = Path(folder).resolve()  # a link to a folder is one
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise SourceError(f"{target} is there, and is no empty folder: choose another one.")
+        raise SourceError(f"{target} exists and is not an empty folder: choose another one.")
     model = read_model(conn, classifier)
     files = {f"{name}.bin": data for name, data in model.parts.items()}
     files[MODEL] = json.dumps(_about(model), ensure_ascii=False, indent=1).encode()
@@ -194,7 +194,7 @@ def load_model(folder: str | Path) -> tuple[PortableModel, Answerer]:
     with it, and SourceError where there is none."""
     root = Path(folder)
     if not (root / MODEL).is_file():
-        raise SourceError(f"{root} is no folder of a model: it has no {MODEL}.")
+        raise SourceError(f"{root} is not a model folder: it has no {MODEL}.")
     about = read_object(_bytes(root / MODEL, MOST_BYTES).decode("utf-8", "replace"), MODEL)
     if about.get("format") != FORMAT:
         raise ArtifactError(

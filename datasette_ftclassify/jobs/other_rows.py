@@ -116,8 +116,8 @@ def least_known(
     """
     if not measures_known(classifier):
         raise TrainingError(
-            f"{classifier.title} does not say how much it knows a text: train a new version first, "
-            "or mark the rows by a condition."
+            f"{classifier.title} does not say how familiar a text is: train a new version first, "
+            f"or mark the rows by a condition."
         )
     target = find_target(conn, classifier, classifier.task.source)
     answerer = answerer or load_answerer(conn, classifier)

@@ -162,7 +162,7 @@ class Plan:
         if ages is not None:
             if self.columns.fingerprint is None:
                 raise PredictError(
-                    "Which answers are stale is told by the column fingerprint: write it, too."
+                    "Stale answers are recognised by the column fingerprint: write it, too."
                 )
             only = AnswersOf(
                 self.fingerprints, frozenset(ages), self.columns.fingerprint,
@@ -231,8 +231,8 @@ def check_roles(
     here, title = service_of(classifier) is None, classifier.title
     if columns.known and not here:
         raise PredictError(
-            f"{title} is at a service, which does not say how much it knows a text: leave out "
-            "the column known."
+            f"{title} is at a service, which does not say how familiar a text is: leave out the "
+            f"column known."
         )
     always = threshold is None and min_known is None
     if here and (columns.raw or (columns.reason and always)):
@@ -272,14 +272,14 @@ def check_min_known(classifier: TrainedModel, least: Any) -> float | None:
         raise PredictError("The minimum of known must be from 0 to 1.", fields=fields)
     if service_of(classifier) is not None:
         raise PredictError(
-            f"{classifier.title} is at a service, which does not say how much it knows a text: "
-            "leave out the minimum of known.",
+            f"{classifier.title} is at a service, which does not say how familiar a text is: leave "
+            f"out the minimum of known.",
             fields=fields,
         )
     if not measures_known(classifier):
         raise PredictError(
-            f"{classifier.title} does not say how much it knows a text: an earlier version trained "
-            "it, or too few rows could be held out. Train a new version, or leave out the minimum "
+            f"{classifier.title} does not say how familiar a text is: an earlier version trained "
+            f"it, or too few rows could be held out. Train a new version, or leave out the minimum "
             "of known.",
             fields=fields,
         )

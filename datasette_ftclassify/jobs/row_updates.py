@@ -152,8 +152,8 @@ class RowUpdates:
     def _why_kept(self, conn: sqlite3.Connection) -> str:
         ignoring = {n: s for n, s in self.triggers(conn).items() if re.search(r"(?i)\bignore\b", s)}
         if not ignoring:
-            return "the row stayed as it was"
-        return f"{_named(list(ignoring)).lower()} keeps the row as it is"
+            return "the row was left unchanged"
+        return f"{_named(list(ignoring)).lower()} leaves the row unchanged"
 
     def _has(self, conn: sqlite3.Connection, key: Sequence[Cell]) -> bool:
         sql = f"select 1 from {quote(self._target.name)} where {self._matches}"

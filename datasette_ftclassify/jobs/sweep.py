@@ -78,7 +78,7 @@ class Variant:
             option = option.replace("-", "_")
             if not equals or option not in known:
                 raise TrainingError(
-                    f"{word[:100]} is no option of the trainer {name}: it takes "
+                    f"{word[:100]} is not an option of the trainer {name}: it takes "
                     f"{', '.join(known) or 'none'}, each as OPTION=VALUE.",
                     fields=("variants",),
                 )
@@ -244,8 +244,8 @@ class SweepPrice:
         most = self.most_usd
         if most is None:
             raise LimitReached(
-                "Nobody can promise to keep a limit for all: the price of a training is not known. "
-                "Nothing was sent.",
+                "No limit can be kept for all: the price of a training is not known. Nothing was "
+                "sent.",
                 fields=("limit_usd",),
             )
         if most > limit_usd:

@@ -237,15 +237,18 @@ def _judge_former(lease: Lease, request: TrainRequest) -> None:
                 lease.conn,
                 lease.job,
                 JUDGED_AGAIN,
-                f"{first.title} was judged by the same rows again",
+                f"{first.title} was evaluated on the same rows again",
             )
     except FtclassifyError as error:  # it is gone, or damaged: the new one is there all the same
         add_event(
-            lease.conn, lease.job, NOT_JUDGED, f"the version before was not judged again: {error}"
+            lease.conn,
+            lease.job,
+            NOT_JUDGED,
+            f"the previous version was not evaluated again: {error}",
         )
 
 
-_IN_A_SWEEP = "The test rows judge only the one that the sweep chooses."
+_IN_A_SWEEP = "Only the one that the sweep chooses is tested."
 
 _NOT_NOW = (
     EvaluationError, ServiceProblem, AccessError, LimitReached, ArtifactError, JobPaused,

@@ -302,7 +302,7 @@ def check_limits(estimate: Priced, rooms: Sequence[Room]) -> None:
         if most is None:
             raise LimitReached(
                 f"Nobody can promise to keep the limit of {dollars(room.limit)} for {what}. "
-                f"{' '.join(estimate.notes)} Or leave the limit out. Nothing was sent."
+                f"{' '.join(estimate.notes)} Or leave out the limit. Nothing was sent."
             )
         if most > room.left:
             used = room.spent + room.others

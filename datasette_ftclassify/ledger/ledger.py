@@ -67,8 +67,8 @@ class Ledger:
         elif file_at(self.path) != self._file:
             raise LedgerError(
                 f"The ledger {self.path}, which keeps what is spent here, was deleted or replaced "
-                "while it was in use, so nothing that costs money is done with it. Start what used "
-                "it anew, once the right file is there."
+                "while it was in use, so nothing that costs money is done with it. Restart what "
+                "used it once the right file is back."
             )
         with transaction(self._conn, self.path) as db:
             yield db

@@ -87,7 +87,8 @@ class ConnectionInference:
         left = min(self._limit - self._waited, ASK_SECONDS)
         if left <= 0:
             raise NoAnswer(
-                "The query has waited for other answers as long as it may: ask again for the rest."
+                "The query has waited for other answers as long as it may: run it again for the "
+                "rest."
             )
         return ResponseTimeout(left, self._note_wait)
 

@@ -28,7 +28,7 @@ from .page_request import PageRequest
 from .permissions import may_read_ours
 
 RUNS_NO_JOBS = (
-    "This server runs no jobs. Whoever runs it can turn its worker on, or run a worker beside it."
+    "This server runs no jobs. Its operator can turn its worker on, or run a worker beside it."
 )
 
 COUNT_SECONDS = 0.2
@@ -122,9 +122,8 @@ def state_text(job: Job, served: bool, agreed: bool) -> str:
     state = job.shown_state
     if state in ("queued", "interrupted") and not agreed:
         return (
-            "Waits for somebody to agree: nobody on this server has asked for it, or it was changed"
-            " since. It came with the file, perhaps from somebody else. Look at what it does below,"
-            " then run it or cancel it."
+            "Waits for agreement: nobody on this server has asked for it, or it was changed since. "
+            "It came with the file. See below what it does, then run or cancel it."
         )
     if job.wanted and state == "running":
         by_row = kind_of(job.kind).writes_rows

@@ -30,7 +30,7 @@ async def require_may_pay(ask: PageRequest, what: str, access: Access) -> None:
 def require_priced(title: str, estimate: JobEstimate) -> None:
     """Raises AccessError where nobody knows the price of requests to a classifier."""
     if estimate.requests and estimate.usd is None:
-        raise AccessError(f"{title} cannot be kept to a limit: {estimate.note}")
+        raise AccessError(f"{title} cannot keep to a limit: {estimate.note}")
 
 
 def require_agreed(
@@ -66,9 +66,9 @@ def require_said(
     refusal: of the errors that were found in the rows; None: there are none
     found, data: as of NotAgreed
     """
-    despite = "" if refusal is None else f"{refusal} Send despite_findings to pay all the same."
+    despite = "" if refusal is None else f"{refusal} Send despite_findings to pay anyway."
     if not agreed:
         raise NotAgreed(f"{asks} {despite}".strip(), found, data=data)
     if refusal is not None and not ask.checked("despite_findings"):
-        tick = f"{refusal} Fix the rows, or tick the box beside the button to pay all the same."
+        tick = f"{refusal} Fix the rows, or tick the box beside the button to pay anyway."
         raise NotAgreed(despite, found, tick, data)

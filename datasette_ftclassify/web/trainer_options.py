@@ -126,7 +126,7 @@ def why_not(trainer: Trainer, access: Access) -> str | None:
     if key and endpoint.api_key is None:
         # Without a call of the trainer, which would import a whole SDK first.
         return (
-            f"No key is set: whoever runs this server sets {key} in its environment, or "
+            f"No key is set: the operator of this server sets {key} in its environment, or "
             f"{trainer.name}.api_key in the configuration of datasette-ftclassify."
         )
     labels = LabelSet(("a", "b"), MULTICLASS.name)

@@ -92,7 +92,7 @@ def test_a_script_lists_sets_and_undoes(path: Path, conn: sqlite3.Connection) ->
         (("--list", "--label", "label"), "the text and the label column"),
         (("--list", "--classifier", "one", "--merge-variants"), "leave out what else says it"),
         (("--list", "--queue", "best", "--classifier", "one"), "not best"),
-        (("--classifier", "one", "--undo"), "nothing of yours"),
+        (("--classifier", "one", "--undo"), "nothing to undo"),
         (("--classifier", "none", "--list"), "none"),
     ],
 )

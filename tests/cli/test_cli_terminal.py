@@ -66,7 +66,7 @@ def test_ctrl_c_in_the_place_of_an_answer_sends_nothing(asked, openai_server):
     before = len(openai_server.log)
     with Terminal("predict", asked, "messages", "--classifier", "base") as terminal:
         terminal.wait_for(f"base@1 asks {MODEL} at 127.0.0.1:")
-        terminal.wait_for_question("Go on?")
+        terminal.wait_for_question("Continue?")
         terminal.press(CTRL_C)
         assert terminal.end() == 130
     assert terminal.said.rstrip().endswith("Nothing was sent.")

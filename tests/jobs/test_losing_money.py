@@ -327,7 +327,7 @@ def test_a_ledger_that_was_replaced_is_not_written(tmp_path: Path) -> None:
     assert account.reserve([0.5]) == 1
     Ledger(tmp_path / "new.db").agreements("")
     os.replace(tmp_path / "new.db", path)
-    with pytest.raises(LedgerError, match="Start what used it anew"):
+    with pytest.raises(LedgerError, match="Restart what used it"):
         account.reserve([0.1])
 
 

@@ -183,7 +183,7 @@ def test_no_folder_with_files_is_written_into(folders: Path, trained_file: Path,
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a").touch()
     done = run("export-model", trained_file, "topics", tmp_path / "full", code=1)
-    assert "no empty folder" in done.stderr
+    assert "not an empty folder" in done.stderr
     (tmp_path / "full" / "empty").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "full" / "empty")
     (tmp_path / "to be made").symlink_to(tmp_path / "new")

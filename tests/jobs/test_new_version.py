@@ -131,7 +131,7 @@ def test_it_learns_corrections_and_new_rows_and_both_are_judged_by_the_same_rows
     assert keys(found, "test") == before.test
     assert set(keys(found, "train", "validation")) == {*before.train, 900} - {before.train[5]}
     assert second.report["version_changes"]["corrections"] == 4
-    assert any("letters@1 was judged by the same rows again" in e.message
+    assert any("letters@1 was evaluated on the same rows again" in e.message
                for e in job_events(conn, job.id))  # fmt: skip
     compared = compare(conn, first, second)
     assert compared.rows == len(before.test)

@@ -191,7 +191,7 @@ def test_a_label_is_changed_recorded_and_undone(conn, job):
     assert label_of(conn, shown) == shown.labels[0]
     assert list_changes(conn, job.id)[0].undone_by == "ann"
     assert progress_of(conn, job.id).open == progress_of(conn, job.id).rows
-    with pytest.raises(ReviewError, match="nothing of yours"):
+    with pytest.raises(ReviewError, match="nothing to undo"):
         undo(conn, job, "ann")
 
 
@@ -229,7 +229,7 @@ def test_a_row_that_was_changed_meanwhile_is_not_overwritten(conn, job, meanwhil
 def test_who_keeps_a_label_is_not_overruled_by_who_has_not_seen_that(conn, job):
     shown = row(conn, job)
     change_row(conn, job, 1, shown.labels, seen=shown.seen, who="ann")
-    with pytest.raises(RowChanged, match="reviewed this row meanwhile"):
+    with pytest.raises(RowChanged, match="reviewed this row in the meantime"):
         change_row(conn, job, 1, shown.suggested, seen=shown.seen, who="bob")
     again = row(conn, job)
     assert change_row(conn, job, 1, shown.suggested, seen=again.seen, who="bob").wrote
@@ -279,7 +279,7 @@ def test_a_new_label_is_added_on_purpose_and_offered_from_then_on(conn, job):
         ("before update of label on letters begin select raise(abort, 'ask Ann'); end", "ask Ann"),
         ("before update of label on letters begin select raise(fail, 'not so'); end", "not so"),
         ("before update of label on letters begin select raise(rollback, 'no'); end", "no"),
-        ("before update of label on letters begin select raise(ignore); end", "keeps this row"),
+        ("before update of label on letters begin select raise(ignore); end", "leaves this row"),
     ],
 )
 def test_a_trigger_that_refuses_is_told_and_nothing_is_lost(conn, job, trigger, said):

@@ -405,7 +405,7 @@ def test_a_training_is_not_lost_because_asking_fails(
     server.faults.add("GET /fine_tuning/jobs/*/events", kind, times=3)
     training_log = TrainingLog()
     is_whole(setting, setting.train(training_log), training_log)
-    assert sum("The training goes on there" in m for m in training_log.messages) == 1
+    assert sum("The training continues there" in m for m in training_log.messages) == 1
 
 
 def test_a_service_that_asks_for_a_long_wait_gets_it(setting: Setting, server: OpenAIServer):

@@ -461,7 +461,7 @@ async def test_the_cost_is_shown_and_agreed_to(paid: tuple[OpenAIServer, Path]):
         assert (job.state, job.done) == ("finished", 40)
         assert value(conn, "select count(ai_label) from reports") == 40
     again = await visitor.post("reports", classifier="topics", prefix="two")
-    assert again.status_code == 302  # all answers are kept: there is nothing to agree to
+    assert again.status_code == 302  # all answers are stored: there is nothing to agree to
 
 
 async def test_programs_agree_to_the_cost_too(paid: tuple[OpenAIServer, Path]):

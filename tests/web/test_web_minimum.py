@@ -109,7 +109,7 @@ async def test_readers_of_a_copy_are_not_told_to_train_again(trained: Path, tmp_
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"strength": "likely"}, "how many answers may be wrong"),
+        ({"strength": "likely"}, "share of answers that may be wrong"),
         ({"strength": "likely", "wrong": "0"}, "above 0"),
         ({"strength": "likely", "wrong": "5"}, "0.05 or 5%"),
         ({"strength": "guaranteed", "wrong": "0.1%"}, "cannot be guaranteed"),

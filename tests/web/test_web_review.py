@@ -170,7 +170,7 @@ async def test_a_row_that_changed_meanwhile_is_shown_again(path: Path) -> None:
         place="1", seen=mark(before), label="garden", note="typed",
     )  # fmt: skip
     assert late.status_code == 409
-    assert "changed or reviewed this row meanwhile" in seen(late.text)
+    assert "changed or reviewed this row in the meantime" in seen(late.text)
     assert mark(late) != mark(before)
     assert 'value="typed"' in late.text
     assert labels(path)[31] == "house"

@@ -223,7 +223,7 @@ def test_a_job_that_nobody_here_agreed_to_is_left_as_it_is(town: Path):
         opener = build_opener(HTTPCookieProcessor())
         opener.open(server.login).close()
         page = opener.open(f"{server.url}/copy/-/ftclassify/jobs/{came}").read().decode()
-        assert "Waits for somebody to agree" in page
+        assert "Waits for agreement" in page
         with closing(connect(copy)) as conn:
             sql = "select * from _ftclassify_jobs where id = ?"
             assert conn.execute(sql, [came]).fetchall() == before

@@ -80,7 +80,7 @@ class JobSpending:
             fields = ("limit_usd",)
         kept = spent_by_job(self._conn, job.id).requests
         return LimitReached(
-            f"The next request might exceed {limit}. {spent}, {kept:,} answers are kept, and "
+            f"The next request might exceed {limit}. {spent}, {kept:,} answers are stored, and "
             f"{done:,} of {job.total or done:,} rows are written. {how}.",
             fields=fields,
         )

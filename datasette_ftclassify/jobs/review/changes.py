@@ -147,7 +147,7 @@ def undo(conn: sqlite3.Connection, job: Job, who: str, change_id: int | None = N
             last_change(conn, job.id, who) if change_id is None else get_change(conn, change_id)
         )
         if change is None or change.job_id != job.id:
-            raise ReviewError("There is nothing of yours to undo in this queue.")
+            raise ReviewError("You have nothing to undo in this queue.")
         if change.undone_at is not None:
             raise ReviewError(f"{change.undone_by} has undone that already.")
         queue = open_queue(conn, job)
@@ -187,8 +187,8 @@ def _as_shown(conn: sqlite3.Connection, queue: OpenQueue, queued: QueuedRow, see
         raise RowChanged("This row was deleted meanwhile.")
     if now.seen != seen:
         raise RowChanged(
-            "Somebody has changed or reviewed this row meanwhile, so nothing was written: look at "
-            "it again."
+            "Somebody has changed or reviewed this row in the meantime, so nothing was written: "
+            "look at it again."
         )
     return now
 
@@ -265,7 +265,7 @@ def write_row(
     if not changed:
         if tuple(held) == tuple(before):
             raise ReviewError(
-                f"A trigger of {source.name} keeps this row as it is. Nothing was changed."
+                f"A trigger of {source.name} leaves this row unchanged. Nothing was changed."
             )
         what = "undone" if undoing else "changed"
         raise RowChanged(

@@ -265,9 +265,7 @@ def _update(
     changed = write_cells(conn, source, labels, (alike, []), before, after)
     left = conn.execute(f"select count(*) from {table} where {condition}", values).fetchone()[0]
     if changed != rows or len(keys) != rows or left:
-        raise ReviewError(
-            f"A trigger of {source.name} keeps rows as they are: nothing was changed."
-        )
+        raise ReviewError(f"A trigger of {source.name} leaves rows unchanged: nothing was changed.")
     add_changes(conn, batch, source.name, ((key, before, after) for key in keys), why=why, who=who)
     return keys
 

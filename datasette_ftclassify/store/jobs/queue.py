@@ -85,7 +85,7 @@ def note_death(conn: sqlite3.Connection, job_id: int, how: str, *, again: bool =
                 "Retry it once there is more memory, or with fewer rows."
             )
             if not again:
-                error = f"Its process was ended: {how}. See to that, then retry."
+                error = f"Its process was ended: {how}. Fix that, then retry."
             conn.execute(
                 "update _ftclassify_jobs set state = 'failed', error = ?, wanted = null,"
                 " owner = null, lease_until = null, updated_at = ? where id = ?",

@@ -73,6 +73,6 @@ def check_fits(labels: LabelSet, descriptions: Mapping[str, str]) -> None:
     for name in descriptions:
         if name not in labels.names:
             raise TrainingError(
-                f"There is a description of {name}, which is no label"
+                f"There is a description of {name}, which is not a label"
                 f"{did_you_mean(name, labels.names)}"
             )

@@ -52,7 +52,9 @@ class Encoder:
                 str(files.model), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            raise TrainingError(f"{files.name} is no encoder that can be read: {error}") from error
+            raise TrainingError(
+                f"{files.name} is not an encoder that can be read: {error}"
+            ) from error
         self._inputs = [each.name for each in self._session.get_inputs()]
         if other := sorted(set(self._inputs) - set(_INPUTS)):
             raise TrainingError(f"{files.name} wants {other[0]}, which is not supported.")
@@ -120,7 +122,7 @@ def tokenizer_of(files: EncoderFiles) -> Any:
         found.no_padding()
         found.enable_truncation(files.max_tokens)
     except Exception as error:
-        raise TrainingError(f"{files.name} is no encoder that can be read: {error}") from error
+        raise TrainingError(f"{files.name} is not an encoder that can be read: {error}") from error
     return found
 
 

@@ -105,7 +105,7 @@ def find_encoder(name: str, form: Form = "onnx") -> EncoderFiles:
     if static and form != "static":
         raise TrainingError(f"{name} is a static embedding model, and no sentence encoder.")
     if form == "static" and not static:
-        raise TrainingError(f"{name} is no static embedding model of model2vec.")
+        raise TrainingError(f"{name} is not a static embedding model of model2vec.")
     model = found[0].model
     if form != "onnx" or model is None:
         model = (_model_in if form == "onnx" else _weights_in)(name, found[0].folders)

@@ -180,7 +180,7 @@ class Refusal:
         if 300 <= status < 400:
             return self._redirected()
         if status == 402 or (status < 500 and self.codes & _NO_MONEY):
-            return self._refused("Add credit or raise the limit at the provider, then go on.")
+            return self._refused("Add credit or raise the limit at the provider, then continue.")
         if status == 429 and _LONG_WORDS.search(self.words):
             return RowRejected(f"{self} The text has more tokens than a minute's limit.")
         if status == 500 and _LONG_WORDS.search(self.words):

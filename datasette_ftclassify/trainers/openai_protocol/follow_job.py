@@ -67,7 +67,7 @@ class _Following:
                     self._meet_pause()
                 failures = 0
             except TryAgain as trouble:
-                self._say_once(f"{trouble} The training goes on there; asking again.")
+                self._say_once(f"{trouble} The training continues there; asking again.")
                 self.session.wait(failures, trouble.after)
                 failures += 1
                 self.session.training_log.check()
@@ -96,7 +96,7 @@ class _Following:
         """Resumes what we paused; what somebody else paused is waited for."""
         if not self.session.state.get("paused"):
             self._say_once(
-                f"The job is paused at {self.session.host}, and goes on when it is resumed there."
+                f"The job is paused at {self.session.host}, and continues when it is resumed there."
             )
             return
         self.session.call(lambda: self.session.client.fine_tuning.jobs.resume(self.job_id))

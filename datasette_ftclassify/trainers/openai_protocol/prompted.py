@@ -117,7 +117,7 @@ def describing(codec: Codec, descriptions: Mapping[str, str]) -> str:
     lines = []
     for name, meaning in descriptions.items():
         if name not in named:
-            raise TrainingError(f"There is a description of {name}, which is no label.")
+            raise TrainingError(f"There is a description of {name}, which is not a label.")
         if not meaning.strip():
             raise TrainingError(f"The description of {name} is empty: say what it means.")
         code = named[name]

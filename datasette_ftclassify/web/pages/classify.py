@@ -277,7 +277,7 @@ async def _blocked(ask: PageRequest) -> str | None:
     """Why nothing can be written to the table, whatever is chosen."""
     table = ask.table
     if not ask.db.path:
-        return f"{ask.database} is in memory, and jobs need a database that is a file."
+        return f"{ask.database} is in memory, and jobs need a database file."
     if not ask.db.is_mutable:
         return f"{ask.database} is served as immutable, so labels cannot be written into it."
     if await ask.read(lambda conn: relation(conn, table).is_view):

@@ -83,7 +83,7 @@ def _in_words(ask: PageRequest, error: ClassifierInUse) -> ClassifierInUse:
         return ClassifierInUse(f"{error} {how} that first.", error.jobs)
     again = "Delete it when that has ended."
     if not has_worker(ask.datasette):
-        again += " This server runs no jobs: somebody has to run them where the file is."
+        again += " This server runs no jobs: they have to be run where the file is."
     return ClassifierInUse(f"{error} {again}", error.jobs)
 
 

@@ -72,8 +72,8 @@ async def _act(ask: PageRequest) -> Response:
     if plan.changed > MOST_ROWS:
         raise ReviewError(
             f"{rows_text(plan.changed)} would be changed, and {MOST_ROWS:,} can be from a page: "
-            "keep the more frequent label, or ask whoever runs this Datasette to merge them in the "
-            "file."
+            "keep the more frequent label, or ask the operator of this Datasette to merge them in "
+            "the file."
         )
     merged = await ask.edit(lambda conn: merge_labels(conn, task, old, into, seen=seen, who=who))
     await track_edits(ask, merged.keys)

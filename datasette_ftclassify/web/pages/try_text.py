@@ -199,7 +199,7 @@ def _not_agreed(ask: PageRequest, estimate: JobEstimate | None) -> str | None:
     if estimate is None:
         return None
     if estimate.usd is None:
-        return f"It cannot be kept to a limit: {estimate.note}"
+        return f"No limit can be kept for it: {estimate.note}"
     confirmed = number("confirm_usd", ask.one("confirm_usd"), AGREED_USD)
     if confirmed is not None and estimate.usd <= confirmed:
         return None
