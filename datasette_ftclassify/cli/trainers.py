@@ -65,8 +65,9 @@ def _models(trainer: Trainer, access: Access) -> dict[str, Any]:
 
 
 def _sentence(can: Capabilities) -> str:
+    untrained = "prompts a model, no training" if can.leaves_machine else "no training"
     parts = [
-        "trains a model of its own" if can.trains else "prompts a model, no training",
+        "trains a model of its own" if can.trains else untrained,
         "costs money" if can.costs_money else "free",
         "texts leave this machine" if can.leaves_machine else "nothing leaves this machine",
         *capability_words(can),

@@ -203,6 +203,7 @@ def test_ctrl_c_stops_following_and_the_same_command_goes_on(db, tmp_path):
 def test_trainers_say_what_they_do():
     told = run("trainers")
     assert "prompts a model, no training" in told
+    assert "prompts a model" not in told.partition("\nnames ")[2].partition("\nopenai")[0]
     assert "10 examples at least" in told
     found = {t["name"]: t for t in json.loads(run("trainers", "--json"))["trainers"]}
     assert found["openai"]["batch"] is True
