@@ -222,7 +222,7 @@ def _request(classifier: Classifier, given: Given, params: Params) -> PredictReq
 
 def _describe(result: JsonObject, classifier: Classifier, table: str) -> None:
     if result["resumed_at"]:
-        say(f"Went on after {rows_text(result['resumed_at'])} already written.")
+        say(f"Continued after {rows_text(result['resumed_at'])} already written.")
     columns = {**result["columns"]}
     names = ", ".join(filter(None, [*columns.pop("label_scores", {}).values(), *columns.values()]))
     echo(

@@ -76,7 +76,7 @@ def test_from_rows_to_a_model_that_answers(setting: Setting, server: OpenAIServe
     assert report["checkpoints"][-1]["model"] == f"{header['model']}:ckpt-step-30"
     assert report["checkpoints"][-1]["full_valid_loss"] < 0.2
     assert report["shutdown_date"] == "2099-01-14"
-    assert report["why"].startswith("Tuned from gpt-4.1-mini-2025-04-14 at 127.0.0.1:")
+    assert report["why"].startswith("Fine-tuned from gpt-4.1-mini-2025-04-14 at 127.0.0.1:")
     assert "2 epochs" in report["why"]
     assert tuned.trained_tokens == server.jobs[report["service"]["job"]].record["trained_tokens"]
     # Asked in the words that it was trained on, it knows the labels by their codes.

@@ -249,7 +249,7 @@ def _why(
 ) -> str:
     """The training in a sentence or two."""
     epochs, tokens = chosen.get("n_epochs"), job.trained_tokens
-    said = f"Tuned from {job.model} at {host}"
+    said = f"Fine-tuned from {job.model} at {host}"
     if isinstance(epochs, int):
         said += f" for {counted(epochs, 'epoch')}"
     if tokens is not None:
