@@ -91,7 +91,7 @@ NOT_USED = _event(
     "not-used", "warning", "The previous version stays in use, since the new one is not as good."
 )
 JUDGED_AGAIN = _event(
-    "judged-again", "info", "The previous version was evaluated on the same rows for comparison."
+    "judged-again", "info", "The previous version was evaluated on the same rows, to compare both."
 )
 NOT_JUDGED = _event("not-judged", "warning", "The previous version could not be evaluated again.")
 
