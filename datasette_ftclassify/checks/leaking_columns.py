@@ -35,7 +35,7 @@ _PURE = 10
         "leaking-columns",
         MILD,
         "A column that gives the label away.",
-        "Leave it out of the text unless it is known before the label is.",
+        "Leave it out of the text unless it is known before the label.",
     ),
     deep=Deep("Looking for columns that give labels away", 1),
 )
@@ -61,7 +61,7 @@ def column_findings(facts: Facts) -> Iterator[Finding]:
 def _finding(facts: Facts, column: str, result: LeakingColumn) -> Finding:
     in_text = column in facts.task.text
     advice = (
-        "Leave it out of the text unless it is known before the label is."
+        "Leave it out of the text unless it is known before the label."
         if in_text
         else "Keep it out of the text; if it is known in advance, a rule may replace the "
         "classifier."

@@ -89,7 +89,7 @@ def _job(conn: sqlite3.Connection, job_id: int | None) -> Job:
                 return job
         except FtclassifyError:
             continue
-    raise ReviewError("There is no queue that several people label: make one with review --people.")
+    raise ReviewError("There is no queue for several people: make one with review --people.")
 
 
 def _act(

@@ -79,7 +79,7 @@ def merge_labels(
             _suggest(conn, task, as_json)
             return
         if into is None:
-            raise ReviewError("Say which label they become.", fields=("into",))
+            raise ReviewError("Choose the label that they become.", fields=("into",))
         plan = plan_merge(conn, task, old, into)
         if preview and as_json:
             print_json(plan)

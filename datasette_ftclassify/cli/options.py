@@ -158,7 +158,7 @@ def columns_from(model: TrainedModel, given: Given, *, fingerprint: bool = True)
     )
     columns = columns.renamed(dict(given["column"]))
     if not any(role != "fingerprint" for role, _ in columns.items()):
-        raise PredictError("Every column is left out: name one that is to be written.")
+        raise PredictError("Every column is left out: choose at least one.")
     return columns
 
 
@@ -363,7 +363,7 @@ def task_of(conn: sqlite3.Connection, table: str, given: Given, needed: Sequence
         raise ReviewError(f"{found.title} was trained on {found.task.source}, not on {source}.")
     if said:
         raise ReviewError(
-            f"{found.title} says what is read of {source}: leave out what else says it.",
+            f"{found.title} already chooses the columns of {source}: leave out what else says it.",
             fields=tuple(said),
         )
     return found.task

@@ -130,7 +130,7 @@ def _describe(plan: FilesPlan, counts: PartCounts | None, out: Path, as_json: bo
         return
     names = ", ".join(name for _, name in settings.columns.items())
     if not plan.waiting:
-        echo(f"Nothing is left to do: {names} of {counted(plan.sources, 'file')} are in {out}.")
+        echo(f"Nothing left to do: {names} of {counted(plan.sources, 'file')} are in {out}.")
         return
     echo(
         f"{plan.model.name} classified {found.predicted:,} of {rows_text(found.rows)} of "

@@ -51,7 +51,7 @@ _LEFT, _RIGHT = ("\x1b[D", "\x00K", "\xe0K"), ("\x1b[C", "\x00M", "\xe0M")
     default=1,
     show_default=True,
     metavar="N",
-    help="How many label each row, without seeing each other's answers.",
+    help="Number of people who label each row independently.",
 )
 @click.option(
     "--as", "person", metavar="NAME", help="Name of the person who reviews. [your user name]"

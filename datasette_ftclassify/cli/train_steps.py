@@ -153,7 +153,7 @@ def estimate_lines(estimate: TrainEstimate, free: str) -> list[str]:
     lines.append(f"Together {estimate.price}.")
     lines += estimate.notes
     if estimate.local:
-        lines.append("On the same rows, on this machine and for nothing:")
+        lines.append("On the same rows, on this machine and for free:")
         lines += [f"  {line}" for line in estimate.local]
     else:
         lines.append(

@@ -91,7 +91,7 @@ def _check(conn: sqlite3.Connection, task: Task, source: Relation, label: str) -
         )
     if not label.strip() or len(label) > LONGEST_LABEL or not label.isprintable():
         raise TaskError(
-            f"The label of the other rows is a text of 1 to {LONGEST_LABEL} characters.",
+            f"The label of the other rows must be a text of 1 to {LONGEST_LABEL} characters.",
             fields=("label",),
         )
 

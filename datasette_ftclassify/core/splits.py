@@ -46,8 +46,8 @@ class SplitPlan:
         # Written so that it refuses NaN as well.
         if not (self.validation >= 0 and self.test >= 0 and self.validation + self.test <= 0.9):
             raise TaskError(
-                "The shares for validation and test are between 0 and 0.9 together, "
-                f"not {self.validation} and {self.test}.",
+                "The shares for validation and test must be from 0 to 0.9 together, not "
+                f"{self.validation} and {self.test}.",
                 fields=("test", "validation"),
             )
 

@@ -229,7 +229,7 @@ def known_markup(name: str | None) -> Markup | None:
     found = next((markup for markup in MARKUPS if markup == name), None)
     if found is None:
         known = ", ".join(MARKUPS)
-        raise TaskError(f"The markup is one of none, {known}, not {name}.", fields=("markup",))
+        raise TaskError(f"The markup must be one of none, {known}, not {name}.", fields=("markup",))
     return found
 
 
@@ -280,7 +280,9 @@ def _with_kind(
     cells: Iterable[LabelValue] | None,
 ) -> Task:
     if kind is not None and kind not in KINDS:
-        raise TaskError(f"The kind is one of {', '.join(KINDS)}, not {kind}.", fields=("kind",))
+        raise TaskError(
+            f"The kind must be one of {', '.join(KINDS)}, not {kind}.", fields=("kind",)
+        )
     several = len(draft.labels) > 1 or draft.delimiter is not None
     of_several = kind or MULTILABEL.name
     if several and KINDS[of_several].exclusive:

@@ -85,7 +85,7 @@ def run(path: Path, *, overwrite: bool = False, progress: Progress = no_progress
     if path.exists():
         if not overwrite:
             raise SourceError(
-                f"{path} is already there: name another file, or overwrite it.",
+                f"{path} already exists: choose another file, or overwrite it.",
                 fields=("overwrite",),
             )
         path.unlink()

@@ -75,7 +75,7 @@ def agree(
     the ledger cannot be written.
     """
     if limit_usd is not None and not 0 <= limit_usd < math.inf:
-        raise LimitReached(f"A limit is an amount in USD, such as 5 or 0.50, not {limit_usd}.")
+        raise LimitReached(f"A limit must be an amount in USD, such as 5 or 0.50, not {limit_usd}.")
     key = key_of(conn, job)
     agreement = Agreement(digest_of(conn, job), limit_usd, expected_usd)
     if not key.nonce:

@@ -63,7 +63,7 @@ def text_of(
     names = classifier.task.text
     given = dict(columns or {})
     if given and text:
-        raise FtclassifyError("Give either a text, or the values of its columns.")
+        raise FtclassifyError("Give either a text or the values of its columns.")
     unknown = [name for name in given if name not in names]
     if unknown:
         raise FtclassifyError(
@@ -137,7 +137,7 @@ def _ask(lease: Lease, classifier: Classifier, text: str, access: Access) -> Ask
             if loop.has_uncommitted:
                 loop.commit()
             if time.monotonic() > until:
-                raise JobPaused("The service did not answer in time: ask again later.")
+                raise JobPaused("The service did not answer in time: try again later.")
         if request.answer is None or request.exhausted:
             raise JobPaused(f"The service did not answer. {(request.answer or _NONE).reason}")
         return AskedText(request.answer, loop.spent)
@@ -153,4 +153,4 @@ def _forget(conn: sqlite3.Connection, job: Job) -> None:
 
 def end_abandoned(lease: Lease) -> NoReturn:
     """For a worker that finds the job of a killed process. Raises JobError."""
-    raise JobError("Whoever asked about a text did not wait for the answer: ask again.")
+    raise JobError("Nobody waited for the answer to this text: try again.")

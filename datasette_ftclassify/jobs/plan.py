@@ -292,7 +292,7 @@ def default_labels(labels: LabelSet, on_error: str) -> tuple[LabelValue, ...] | 
         return None
     if on_error not in labels.names:
         raise PredictError(
-            f"What a row without an answer gets is null, fail or one of the labels "
+            f"A row without an answer must get null, fail or one of the labels "
             f"{', '.join(labels.names[:20])}, not {on_error}.",
             fields=("on_error",),
         )

@@ -159,7 +159,7 @@ class Sweep:
             found.insert(0, Variant(LOCAL))
         if seeds < 1 or len(found) * seeds > MOST_TRAININGS:
             raise TrainingError(
-                f"A sweep has from 1 to {MOST_TRAININGS} trainings, not {len(found) * seeds:,}.",
+                f"A sweep can have 1 to {MOST_TRAININGS} trainings, not {len(found) * seeds:,}.",
                 fields=("seeds",),
             )
         if len(found) * seeds == 1:

@@ -76,7 +76,7 @@ def label_threshold(
     Mathematical Statistics 12 (1941), 91-96. *likely* asks for a standard error more instead.
     """
     if not 0 < least < 1:
-        raise EvaluationError(f"A {figure} that is asked for is above 0 and below 1.")
+        raise EvaluationError(f"A {figure} must be above 0 and below 1.")
     one = rows.of_label(label)
     support = int(one.right.sum())
     why: str | None

@@ -66,7 +66,7 @@ class JudgedRows:
             if array is not None:
                 check_shape(name, array, self.scores.shape)
         if not ((self.scores >= 0) & (self.scores <= 1)).all():
-            raise EvaluationError("A score is a probability, from 0 to 1.")
+            raise EvaluationError("A score must be a probability from 0 to 1.")
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -155,7 +155,7 @@ def minimum_score(rows: JudgedRows, wrong: float, strength: str) -> Promise:
     if strength not in PROMISES:
         raise EvaluationError(f"A promise is {' or '.join(PROMISES)}, not {strength}.")
     if not 0 < wrong < 1:
-        raise EvaluationError("A share of wrong answers is above 0 and below 1.")
+        raise EvaluationError("The share of wrong answers must be above 0 and below 1.")
     return _promise(rows, _Ranked.of(rows) if len(rows) else None, wrong, strength)
 
 

@@ -192,7 +192,7 @@ class SqlInference:
             self._start_cooldown(
                 service, "It did not answer in time.", COOLDOWN_SECONDS, overdue=True
             )
-            raise NoAnswer("The service did not answer in time: ask again later.") from None
+            raise NoAnswer("The service did not answer in time: try again later.") from None
 
     def _recall(self, key: Key) -> CachedAnswer | None:
         """An answer that came earlier. Raises RowRejected when the text was rejected."""
@@ -208,7 +208,7 @@ class SqlInference:
         try:
             loading.result(LOAD_SECONDS)
         except concurrent.futures.TimeoutError:
-            raise NoAnswer("The service's client is not ready yet: ask again later.") from None
+            raise NoAnswer("The service's client is not ready yet: try again later.") from None
 
     def _run(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         if self._loop is None:

@@ -386,7 +386,7 @@ def check_name(name: str) -> str:
     name = name.strip()
     if not name or len(name) > 100 or "@" in name or not name.isprintable():
         raise FtclassifyError(
-            "A classifier's name has 1 to 100 printable characters and no @ "
-            "(which stands before a version)."
+            "A classifier's name must have 1 to 100 printable characters and no @, which marks a "
+            "version."
         )
     return name

@@ -216,7 +216,7 @@ class Form:
             chosen = read_filters(conn, target.name, self.filters)
             return chosen.where, chosen.params
         if self.rows not in ("", *ROWS):
-            raise FieldError("rows", f"The rows are one of {', '.join(ROWS)}, not {self.rows}.")
+            raise FieldError("rows", f"The rows must be one of {', '.join(ROWS)}, not {self.rows}.")
         return None, {}
 
 

@@ -103,8 +103,7 @@ def read_filters(conn: sqlite3.Connection, table: str, pairs: Iterable[Pair]) ->
             raise SourceError(f"The filter {name} is for a column that {source.name} has not.")
         if operator not in known:
             raise SourceError(
-                f"The filter {name} has no operator of Datasette's: there is "
-                f"{', '.join(sorted(known))}."
+                f"The filter {name} has none of Datasette's operators: {', '.join(sorted(known))}."
             )
     try:
         filters = Filters(list(chosen))

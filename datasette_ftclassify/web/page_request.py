@@ -136,7 +136,7 @@ class PageRequest:
         found = self.one("action") or usual
         if found not in allowed:
             named = ", ".join(allowed)
-            raise FtclassifyError(f"The action is one of {named}, not {found or 'nothing'}.")
+            raise FtclassifyError(f"The action must be one of {named}, not {found or 'nothing'}.")
         return found
 
     def checked(self, name: str) -> bool:

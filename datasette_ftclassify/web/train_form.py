@@ -94,7 +94,7 @@ class Choices:
             return []
         labels = json_array(self.merged)
         if labels is None or not all(map(is_label, labels)):
-            raise FieldError("merged", "Labels that are merged are a JSON array of labels.")
+            raise FieldError("merged", "Merged labels must be a JSON array of labels.")
         return labels
 
     def proposed(self, fields: str) -> Choices:
@@ -141,7 +141,9 @@ class Choices:
     def proposed_kind(self) -> Kind | None:
         """The kind that was chosen; None: detect it. Raises FieldError for another word."""
         if self.kind and self.kind not in KINDS:
-            raise FieldError("kind", f"The kind is one of {', '.join(KINDS)}, not {self.kind}.")
+            raise FieldError(
+                "kind", f"The kind must be one of {', '.join(KINDS)}, not {self.kind}."
+            )
         return self.kind or None
 
     def plan(self) -> SplitPlan:

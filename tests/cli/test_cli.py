@@ -292,7 +292,7 @@ def test_demo(tmp_path: Path):
     told = run("demo", path)
     assert "datasette" in told.stdout
     assert "ft_classify" in told.stdout
-    assert "already there" in run("demo", path, code=1).stderr
+    assert "already exists" in run("demo", path, code=1).stderr
     again = run_json("demo", path, "--overwrite")
     assert again["answer"]["label"] == "Street lighting"
     assert again["predicted"]["predicted"] == 69

@@ -244,7 +244,7 @@ def test_texts_on_both_sides_of_a_given_split_are_counted() -> None:
      (float("inf"), 0), (float("-inf"), 0.1)],
 )  # fmt: skip
 def test_plans_that_leave_nothing(validation: float, test: float) -> None:
-    with pytest.raises(TaskError, match="are between 0 and 0"):
+    with pytest.raises(TaskError, match="must be from 0 to"):
         SplitPlan(0, validation, test)
 
 

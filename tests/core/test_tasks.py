@@ -149,7 +149,7 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
     ({"delimiter": ""}, "A delimiter separates"),
     ({"labels": ["label", "part"], "kind": "binary"}, "mean multilabel, not binary"),
     ({"delimiter": "|", "kind": "multiclass"}, "mean multilabel, not multiclass"),
-    ({"kind": "extract"}, "The kind is one of binary, multiclass, multilabel, not extract"),
+    ({"kind": "extract"}, "The kind must be one of binary, multiclass, multilabel, not extract"),
 ]
 
 

@@ -119,7 +119,7 @@ def test_a_classifier_of_this_machine_costs_nothing(trained: Path) -> None:
     [
         (["topics"], "There is no text"),
         (["topics", " "], "There is no text"),
-        (["topics", "a", "--column", "message", "b"], "either a text, or"),
+        (["topics", "a", "--column", "message", "b"], "either a text or"),
         (["topics", "--column", "mesage", "b"], "no column mesage"),
         (["nobody", "a"], "No classifier called nobody"),
     ],
@@ -177,7 +177,7 @@ def test_a_worker_ends_what_a_killed_process_asked(
     topics = find_classifier(conn, "topics")
     job = add_job(conn, "ask", {"classifier": "topics@1", "uid": topics.uid, "once": "1"})
     agree(conn, job, access_to(server))
-    with pytest.raises(Exception, match="did not wait for the answer"):
+    with pytest.raises(Exception, match="Nobody waited for the answer"):
         run_job(conn, job.id, access=access_to(server))
     assert asked_texts(server) == []
 

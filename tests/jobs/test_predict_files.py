@@ -322,7 +322,7 @@ def test_a_csv_keeps_its_delimiter(model: Path, tmp_path: Path, delimiter: str):
     again = run(
         "predict-files", model, tmp_path / "a.csv", tmp_path / "out", "--columns-prefix", "p"
     )
-    assert "Nothing is left to do" in again.stdout
+    assert "Nothing left to do" in again.stdout
 
 
 def test_a_name_is_a_name_where_a_file_has_it(tmp_path: Path):

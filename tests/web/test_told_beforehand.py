@@ -227,7 +227,7 @@ async def test_a_training_says_which_texts_are_no_plain_ones(tmp_path: Path) -> 
 async def test_a_markup_that_is_none_is_said_beside_its_field(trained: Path) -> None:
     page = "/town/-/ftclassify/train.json?table=messages&text=message&label=topic&markup=bbcode"
     errors = (await get(serve(trained), page, ROOT)).json()["errors"]
-    assert errors == {"markup": "The markup is one of none, html, not bbcode."}
+    assert errors == {"markup": "The markup must be one of none, html, not bbcode."}
 
 
 def test_the_share_of_a_training_that_is_done_never_becomes_less(conn: sqlite3.Connection) -> None:

@@ -234,7 +234,7 @@ async def test_its_own_columns_are_written_again(trained: Path):
         ({"wrong": "15"}, "Wrong answers must be a number above 0 and up to 0.5"),
         ({"classifier": "subjects", "min_score": "0.5"}, "several labels"),
         ({"roles": [""]}, "at least one column"),
-        ({"rows": "some"}, "The rows are one of"),
+        ({"rows": "some"}, "The rows must be one of"),
         ({"rows": "filter", "nope__exact": "1"}, "a column that messages has not"),
     ],
 )

@@ -120,7 +120,7 @@ def test_the_same_in_a_terminal(path: Path) -> None:
     assert renamed["new"]
     assert labels(path)["fine"] == 1
     for wrong, said in (
-        (("spam",), "which label they become"),
+        (("spam",), "the label that they become"),
         (("nothing", "--into", "spam"), "no label nothing"),
         (("--undo", 99), "no change 99"),
     ):

@@ -295,7 +295,9 @@ def _locked(out: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise PredictError(f"Another process writes into {out}: wait for its end.") from error
+            raise PredictError(
+                f"Another process is writing into {out}: wait until it has finished."
+            ) from error
         yield
 
 

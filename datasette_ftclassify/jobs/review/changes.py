@@ -210,7 +210,7 @@ def _values(queue: OpenQueue, chosen: Sequence[str], new_label: str) -> tuple[La
 def added_label(task: Task, labels: LabelSet, name: str) -> LabelValue:
     """A label that is not there yet. Raises ReviewError where it is, or cannot be one."""
     if is_blank(name):
-        raise ReviewError("A label has at least one letter or sign.", fields=("new_label",))
+        raise ReviewError("A label needs at least one letter or sign.", fields=("new_label",))
     if labels.lookup is not None:
         raise ReviewError(
             f"The labels are the rows of {labels.lookup}: add one there first.",

@@ -226,7 +226,7 @@ def merge_labels(
         if plan.changed > MOST_ROWS:
             raise ReviewError(
                 f"{rows_text(plan.changed)} would be changed, and {MOST_ROWS:,} at once can be "
-                "recorded and undone: keep the more frequent label, or write an UPDATE yourself."
+                "recorded and undone: keep the more frequent label, or write the UPDATE yourself."
             )
         source, labels = column.source, column.task.labels
         batch = add_batch(

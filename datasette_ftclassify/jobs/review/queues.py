@@ -230,6 +230,7 @@ def queue_of(name: str) -> Queue:
     """Raises ReviewError for an unknown one."""
     if name not in QUEUES:
         raise ReviewError(
-            f"The queue is one of {', '.join(QUEUES)}, not {name or 'nothing'}.", fields=("queue",)
+            f"The queue must be one of {', '.join(QUEUES)}, not {name or 'nothing'}.",
+            fields=("queue",),
         )
     return QUEUES[name]

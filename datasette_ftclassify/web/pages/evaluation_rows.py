@@ -77,7 +77,7 @@ async def judged_page(ask: PageRequest) -> Response:
 
 def _number(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 10_000_000:
-        raise FtclassifyError("The page is a number from 1.")
+        raise FtclassifyError("The page must be a number from 1.")
     return int(text)
 
 

@@ -93,7 +93,7 @@ async def _download(
 ) -> Response:
     """The file, once its first rows are there: until then what is wrong can still be said."""
     if split not in SPLITS:
-        raise FieldError("split", f"The split is one of {', '.join(SPLITS)}, not {split}.")
+        raise FieldError("split", f"The split must be one of {', '.join(SPLITS)}, not {split}.")
     fmt = ExportFormat(**chosen)
     plan = choices.plan()
     path_of(ask)

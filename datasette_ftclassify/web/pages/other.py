@@ -92,7 +92,9 @@ def _task(conn: sqlite3.Connection, ask: PageRequest, classifier: Classifier) ->
 def _key(given: object) -> Key:
     key = read_json(given, "key of a row") if isinstance(given, str) else given
     if not isinstance(key, list) or not all(type(cell) in (str, int, float) for cell in key):
-        raise TaskError("The key of a row is a JSON array of texts and numbers.", fields=("keys",))
+        raise TaskError(
+            "The key of a row must be a JSON array of texts and numbers.", fields=("keys",)
+        )
     return tuple(key)
 
 

@@ -95,8 +95,8 @@ def _chosen(ask: PageRequest) -> tuple[list[str], str]:
         names.append(other)
     if new and not ask.checked("add"):
         raise ReviewError(
-            f"{new} would be a new label: confirm that it is to be added, or choose one that there "
-            "is.",
+            f"{new} would be a new label: confirm that it should be added, or choose an existing "
+            f"one.",
             fields=("add",),
         )
     if not names and not new and not ask.checked("none"):

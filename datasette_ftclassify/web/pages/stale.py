@@ -84,12 +84,12 @@ async def stale_page(ask: PageRequest) -> Response:
     asked = ask.argument("age")
     age = next((one for one in STALE if one == asked), None)
     if asked and age is None:
-        raise FtclassifyError(f"The age is one of {', '.join(AGES_TEXT)}, not {asked}.")
+        raise FtclassifyError(f"The age must be one of {', '.join(AGES_TEXT)}, not {asked}.")
     chosen = _chosen(seen, ask.argument("column"))
     after = ask.argument("after")
     place = read_json(after, "place") if after else None
     if place is not None and not isinstance(place, list):
-        raise FtclassifyError("The place to go on from is not one: begin at the first page.")
+        raise FtclassifyError("There is no such page: start at the first one.")
     found = await read_aside(ask, lambda conn: _read(ask, conn, seen, chosen, age, place))
     data = {"table": table, "answers": found[0], "rows": found[1], "next": found[2]}
     here = {"table": table, "column": chosen and chosen.column, "age": age}
