@@ -209,8 +209,8 @@ def _rest(facts: Facts, names: list[str]) -> Iterator[Finding]:
         return  # relevant and irrelevant
     yield facts.finding(
         "no-label-for-the-rest",
-        f"A text about anything else gets one of the {len(names):,} labels, too: none of them "
-        "stands for the rest.",
+        f"A text about anything else gets one of the {len(names):,} labels, too: none of them is "
+        f"for everything else.",
         count=len(names),
     )
 

@@ -127,8 +127,8 @@ def _lists(facts: Facts) -> Iterator[Finding]:
                 "label-notation",
                 f"{len(lists):,} labels look like several labels with something else than "
                 f"{delimiter_words(facts.task.delimiter)} between them: {names_listing(lists, 3)}.",
-                f"Write {delimiter_words(facts.task.delimiter)} between all labels: as they stand, "
-                "each of these is one label.",
+                f"Write {delimiter_words(facts.task.delimiter)} between all labels; otherwise each "
+                f"of these is one label.",
                 count=len(lists),
                 severity="warning",
             )
@@ -141,8 +141,8 @@ def _lists(facts: Facts) -> Iterator[Finding]:
             "label-notation",
             f"{len(lists):,} labels look like several labels with {delimiter_words(delimiter)} "
             f"between them: {names_listing(lists, 3)}.",
-            f"If they are, choose {delimiter_words(delimiter)} as the delimiter: as they stand, "
-            "each is one label.",
+            f"If they are, choose {delimiter_words(delimiter)} as the delimiter; otherwise each is "
+            f"one label.",
             count=len(lists),
             severity="warning",
             delimiter=delimiter,

@@ -44,7 +44,7 @@ def describe_comparison(comparison: Comparison) -> None:
     if comparison.left_out:
         echo(f"  {comparison.left_out}")
     if comparison.unanswered:
-        echo(f"  {comparison.unanswered:,} more test rows were not asked about.")
+        echo(f"  {comparison.unanswered:,} more test rows have no answers.")
     _describe_out_of_fold(comparison)
 
 

@@ -202,8 +202,8 @@ def _say_begun(conn: sqlite3.Connection, plan: Plan) -> None:
     if job is not None and (batches := batches_there(conn, job.id)):
         what = counted(batches, "batch", "batches")
         say(
-            f"Job {job.id} goes on, with {what} at the service: what these ask is not sent"
-            " or paid for again, though the estimate below counts it."
+            f"Job {job.id} goes on, with {what} at the service: their requests are not sent or "
+            f"paid for again, although the estimate below counts them."
         )
 
 

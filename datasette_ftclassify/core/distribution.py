@@ -29,7 +29,7 @@ NOT_FOR_ANSWERS = tuple(_MODULES.split())
 
 
 NOT_HERE = (
-    "Only what answers is installed here: to train, to classify rows of a table and to ask "
+    "Only the part that answers is installed here: to train, classify rows of a table or use "
     f"services, install {WHOLE}."
 )
 

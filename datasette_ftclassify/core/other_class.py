@@ -77,7 +77,7 @@ def _check(conn: sqlite3.Connection, task: Task, source: Relation, label: str) -
         )
     if not source.identity:
         raise TaskError(
-            f"{source.name} is a view, whose rows cannot be told apart: train on its table."
+            f"{source.name} is a view, whose rows have no identity: train on its table."
         )
     if task.split_column is not None:
         raise TaskError(

@@ -132,7 +132,7 @@ def select_parts(
     for v in virtual:
         about = v.content if v.module in _FULL_TEXT and v.name.lower() in kept else None
         if about and about.lower() not in kept:
-            left_out[v.name] = f"it is about {about}, which does not go along"
+            left_out[v.name] = f"it is about {about}, which is not copied"
     kept -= {name.lower() for name in left_out}
 
     def staying(some: Collection[Part]) -> tuple[Part, ...]:
@@ -230,7 +230,7 @@ def _make(conn: sqlite3.Connection, part: Part) -> None:
     except (*SQLITE_ERRORS, *SQLITE_WARNINGS) as error:
         raise SourceError(
             f"The {part.kind} {part.name} cannot be copied: {error}. To leave it out, name the "
-            "tables that go along.",
+            f"tables to copy.",
             fields=("tables",),
         ) from error
 
@@ -306,7 +306,7 @@ def _missing(conn: sqlite3.Connection, statements: Collection[str] | Iterator[st
             conn.execute(sql).close()
         except SQLITE_ERRORS as error:
             if "no such table" in str(error):
-                return f"it needs a table that does not go along ({error})"
+                return f"it needs a table that is not copied ({error})"
     return None
 
 

@@ -206,8 +206,7 @@ def chosen_text(report: Mapping[str, Any]) -> str | None:
         said.append(
             f"{have} label because a review queue chose {them} by a model's answers. "
             "Such rows are trained on, and left out of calibration, minimum scores, figures of "
-            "cross-validation and the test: what is measured on hard rows says nothing of the "
-            "others."
+            "cross-validation and the test: figures on hard rows say nothing about the others."
         )
     if left_out:
         are = one_or_more(left_out, "is", "are")

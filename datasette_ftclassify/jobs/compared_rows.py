@@ -70,7 +70,7 @@ def answered_out_of_fold(conn: sqlite3.Connection, classifier: Classifier) -> di
     gone, ArtifactError when they are damaged.
     """
     if not relation(conn, classifier.task.source).identity:
-        raise EvaluationError("the rows of a view cannot be told apart")
+        raise EvaluationError("the rows of a view have no identity")
     found = read_out_of_fold(conn, classifier)
     if found is None:
         elsewhere = service_of(classifier) is not None

@@ -187,8 +187,8 @@ def _source(conn: sqlite3.Connection, classifier: Classifier) -> Relation:
     source.require_columns(classifier.task.text)
     if not source.identity:
         raise EvaluationError(
-            f"{source.name} is a view, whose rows cannot be told apart: train on its table to see "
-            "which rows are new."
+            f"{source.name} is a view, whose rows have no identity: train on its table to see "
+            f"which rows are new."
         )
     if not knows_training_rows(conn, classifier.split_id):
         raise EvaluationError(

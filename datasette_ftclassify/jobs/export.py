@@ -62,7 +62,7 @@ def _divide(
     if not usable:
         raise ExportError(
             f"{task.source} has no row with both a text and a label: check the rows, "
-            "and see what is found."
+            "and read the findings."
         )
     return splitter, with_names(conn, task, task.label_set(seen)), usable
 

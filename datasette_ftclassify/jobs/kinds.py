@@ -125,7 +125,7 @@ KINDS = {
             _check,
             title="Check of {table}",
             line="{table}",
-            leads_to="See what was found, and train",
+            leads_to="See the findings, and train",
             result="findings",
             checks=True,
         ),

@@ -52,7 +52,7 @@ def find_tree(conn: sqlite3.Connection, classifier: Classifier, origin: str) -> 
 
 def _why_none(classifier: Classifier, origin: str) -> str:
     if origin == CONFUSION:
-        return f"No labels of {classifier.title} are taken for each other often enough."
+        return f"No labels of {classifier.title} are confused often enough."
     if origin.startswith(COLUMN):
         return f"The column {origin.removeprefix(COLUMN)} puts no two labels into one group."
     return f"No two labels of {classifier.title} have the same beginning before {origin}."

@@ -335,8 +335,8 @@ def _label_rows(kept: OutOfFold) -> LabelRows:
 def _no_rows(classifier: Classifier) -> str:
     if service_of(classifier) is not None:
         return (
-            f"Nothing can be promised for {classifier.title}: its model is at a service, which was "
-            "not asked about rows that it had not seen. Choose a fixed score."
+            f"Nothing can be promised for {classifier.title}: its model is at a service and has no "
+            f"answers to held-out rows. Choose a fixed score."
         )
     if classifier.report.get("chosen_rows") == classifier.training_rows:
         return (

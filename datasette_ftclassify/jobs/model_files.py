@@ -205,9 +205,9 @@ def load_model(folder: str | Path) -> tuple[PortableModel, Answerer]:
     trainer = get_trainer(model.trainer)
     if not isinstance(trainer, Learner):
         raise ArtifactError(
-            f"The model of {root} is at a service ({model.trainer}) that is paid by request, and a "
-            "folder holds models that answer here. In a database it can be asked about a table, "
-            "and what that costs is said first."
+            f"The model of {root} is at a service ({model.trainer}) that charges per request, and "
+            f"a folder only holds local models. Use it on a table in a database, which shows the "
+            f"price first."
         )
     predictor = trainer.load(model.header, model.parts)
     if not fits(predictor, model.labels):

@@ -253,8 +253,8 @@ def check_threshold(classifier: TrainedModel, threshold: Any) -> float | None:
         return None
     if not classifier.labels.exclusive:
         raise PredictError(
-            f"{classifier.title} may give a row several labels, each from a score of its own: "
-            "leave out the minimum score.",
+            f"{classifier.title} may give a row several labels, each with its own threshold: leave "
+            f"out the minimum score.",
             fields=("min_score",),
         )
     if not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:

@@ -35,7 +35,7 @@ def default_path() -> Path:
 
 def connect(path: Path) -> sqlite3.Connection:
     """See `open_own`. Raises LedgerError."""
-    other = f"{path} is a database, but no ledger: set {LEDGER.variable} to a file of its own."
+    other = f"{path} is a database, but not a ledger: set {LEDGER.variable} to a file of its own."
     with explained(path):
         return open_own(path, _APPLICATION, VERSIONS, LedgerError(other))
 
@@ -58,7 +58,7 @@ def explained(path: Path) -> Iterator[None]:
         why = getattr(error, "strerror", None) or str(error)
         raise LedgerError(
             f"The ledger {path}, which keeps what is spent here, cannot be used: {why}. Nothing "
-            f"that costs money is done before it can; {LEDGER.variable} names another file."
+            f"that costs money is done until then; {LEDGER.variable} names another file."
         ) from error
 
 

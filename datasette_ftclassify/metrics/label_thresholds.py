@@ -120,7 +120,7 @@ def _for_recall(rows: JudgedRows, least: float, strength: str) -> tuple[float | 
         if kept:
             return float(ranked[rank - 1]), None
     return None, (
-        f"A recall of {share_text(least)} is not to be had from "
+        f"A recall of {share_text(least)} cannot be had from "
         f"{counted(n, 'row that has', 'rows that have')} the label: label more of them."
     )
 

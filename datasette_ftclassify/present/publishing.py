@@ -10,7 +10,7 @@ from ..core.humanize import counted, key_list, one_or_more, rows_text
 from ..jobs.publish import PublishedCopy
 
 _NAMES = {
-    "jobs": "jobs", "job_events": "events of jobs", "spending": "notes of what was spent",
+    "jobs": "jobs", "job_events": "events of jobs", "spending": "records of spending",
     "batches": "batches at services", "following": "tables whose new rows are classified",
     "answers": "stored answers", "evaluations": "evaluations",
     "evaluation_rows": "answers to test rows", "split_rows": "rows of splits",

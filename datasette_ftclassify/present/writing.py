@@ -16,6 +16,6 @@ def triggers_sentence(table: str, triggers: Sequence[str]) -> str:
     what = one_or_more(len(triggers), "this trigger", "these triggers")
     more = f" and {len(triggers) - _MOST} more" if len(triggers) > _MOST else ""
     return (
-        f"Writing a row sets off {what} of {table}, as an edit of the row does: "
+        f"Writing a row sets off {what} of {table}, like any edit of the row: "
         f"{', '.join(triggers[:_MOST])}{more}."
     )

@@ -147,8 +147,8 @@ class RemoteClassifier:
         service = service_of(classifier)
         if not isinstance(service, EmbeddingsTrainer):
             raise NoAnswer(
-                f"The model of {title} is at a service ({trainer}), which does not say what spoke "
-                "for an answer: nothing can be explained here."
+                f"The model of {title} is at a service ({trainer}), which does not explain its "
+                f"answers."
             )
         # It asks for the vector, where it may.
         answer = answer_of(self._answer_to(text), self.labels, self._minimum)

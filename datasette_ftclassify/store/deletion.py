@@ -62,7 +62,7 @@ class Deletion:
     def consequence(self) -> str:
         """Who will answer, in a sentence; empty where that stays as it is."""
         if self.changed and self.default is None and not self.hidden:
-            return "Then there is no default any more."
+            return "Then there is no default."
         if self.changed:
             return f"{self.default or 'Another classifier'} becomes the default."
         return f"{self.answers} will answer for that name." if self.answers else ""
@@ -74,7 +74,7 @@ class Deletion:
         if self.others:
             said += f" {counted(self.others, 'unfinished job')} went with it."
         if self.changed and self.default is None and not self.hidden:
-            return f"{said} There is no default any more."
+            return f"{said} There is no default now."
         if self.changed:
             return f"{said} {self.default or 'Another classifier'} is the default now."
         return f"{said} {self.answers} answers for that name now." if self.answers else said

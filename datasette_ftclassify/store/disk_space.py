@@ -45,6 +45,6 @@ def _pragma(conn: sqlite3.Connection, name: str) -> str:
 def no_room(why: object = "less than a megabyte is left") -> str:
     """For a job that pauses because of that. why: SQLite's error"""
     return (
-        f"There is no room on the disk ({why}), so nothing more is asked or written. What is "
-        "stored stays: make some room, then resume the job."
+        f"There is no room on the disk ({why}), so nothing more is sent or written. Stored answers "
+        f"stay: make some room, then resume the job."
     )

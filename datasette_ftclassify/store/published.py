@@ -44,8 +44,8 @@ def why_unasked(classifier: Classifier) -> str | None:
     if not classifier.at_service.published:
         return None
     return (
-        f"{classifier.title} answers only what it was asked before this file was published: other "
-        "texts can be asked about in the original file."
+        f"{classifier.title} has only the answers that were stored before this file was published: "
+        f"for other texts, use the original file."
     )
 
 

@@ -391,7 +391,7 @@ def test_what_writing_a_row_sets_off_is_said_beforehand(trained: Path):
         conn.execute("create trigger move after update of id on messages begin select 1; end")
     chosen = [trained, "messages", "--classifier", "topics", "--where", "id < 5"]
     said = run("predict", *chosen, "--columns-prefix", "ai", "--overwrite").stderr
-    assert "sets off these triggers of messages, as an edit of the row does: " in said
+    assert "sets off these triggers of messages, like any edit of the row: " in said
     assert "sort" in said
     assert "move" not in said
 
@@ -413,7 +413,7 @@ def test_deleting_the_default_says_who_takes_over(town: Path):
     for name in ("a", "b"):
         run("train", town, "messages", *TASK, "--name", name, "--no-curve")
     assert "b is the default now" in run("classifiers", "delete", town, "a", "--yes").stdout
-    assert "no default any more" in run("classifiers", "delete", town, "b", "--yes").stdout
+    assert "no default now" in run("classifiers", "delete", town, "b", "--yes").stdout
 
 
 def test_the_sql_of_a_template_is_shown_where_there_is_one(town: Path):

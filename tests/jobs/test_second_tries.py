@@ -130,7 +130,7 @@ def test_cancelling_without_a_key_says_that_it_goes_on(conn, path, openai_server
     env = {**environment(openai_server), "OPENAI_API_KEY": ""}
     ran = CliRunner().invoke(ftclassify, ["jobs", "cancel", str(path), str(job.id)], env=env)
     assert ran.exit_code == 1
-    assert "may go on and be paid for" in ran.output
+    assert "may continue and cost money" in ran.output
     assert "no key" in str(get_job(conn, job.id).error)
     assert status(openai_server) == "running"
 
@@ -149,7 +149,7 @@ def test_asked_a_second_time_it_is_cancelled_here_alone(conn, openai_server):
     ask_job(conn, job.id, "cancel")
     ask_job(conn, job.id, "cancel")
     assert (state_of(conn, job), status(openai_server)) == ("cancelled", "running")
-    assert "nobody told the service" in job_events(conn, job.id)[-1].message
+    assert "the service was not told" in job_events(conn, job.id)[-1].message
 
 
 def test_what_a_deleted_job_spent_is_not_another_ones(conn, openai_server):

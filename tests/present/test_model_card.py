@@ -152,7 +152,7 @@ def test_a_report_that_somebody_damaged_has_no_card(town: Path, report: dict[str
 
 async def test_the_author_is_asked_when_it_is_published(town: Path, tmp_path: Path):
     missing = run("publish-copy", town, tmp_path / "a.db", "--classifier", "urgent")
-    assert "urgent@1: nobody has said what it is for" in missing.stderr
+    assert "urgent@1: its model card has no intended use" in missing.stderr
     page = "/town/-/ftclassify/classifiers/urgent/publish"
     sent = await submit(serve(town), page, ROOT, intended_use="Find what burns.", limits="")
     assert sent.status_code == 302
@@ -160,7 +160,7 @@ async def test_the_author_is_asked_when_it_is_published(town: Path, tmp_path: Pa
     assert told == {"classifier": "urgent@1", "intended_use": "Find what burns.",
                     "limits": "No fires."}  # fmt: skip
     done = run("publish-copy", town, tmp_path / "b.db", "--classifier", "urgent")
-    assert "nobody has said" not in done.stderr
+    assert "no intended use" not in done.stderr
     refused = run("classifiers", "describe", town, "urgent", "--limits", "x" * 5_001, code=1)
     assert "at most 5,000" in refused.stderr
 

@@ -104,7 +104,7 @@ def test_deleting_says_who_answers_then(memory: sqlite3.Connection) -> None:
     add(conn, "damaged")
     damage(conn, "damaged")
     assert delete_classifier(conn, "topics@1").done.endswith("older is the default now.")
-    assert delete_classifier(conn, "older").done.endswith("There is no default any more.")
+    assert delete_classifier(conn, "older").done.endswith("There is no default now.")
 
 
 # What is running

@@ -59,7 +59,7 @@ def test_training_asks_nobody(openai_server: OpenAIServer):
     assert made.header["model"] == "gpt-6-luna"
     assert made.header["host"] == openai_server.origin.removeprefix("http://")
     assert made.header["descriptions"] == {"Roads": "holes in them"}
-    assert "nothing was trained" in made.report["why"]
+    assert "without training" in made.report["why"]
     assert openai_server.log == []
     assert openai_server.api_key not in json.dumps([made.header, made.report])
 

@@ -143,7 +143,7 @@ async def test_the_classify_page_names_the_triggers_that_will_fire(
         "create trigger born after insert on messages begin insert into log values (new.id); end;"
     )
     told = seen((await get(serve(trained), page, ROOT)).text)
-    assert "sets off this trigger of messages, as an edit of the row does: noted." in told
+    assert "sets off this trigger of messages, like any edit of the row: noted." in told
 
 
 def test_labels_without_test_rows_come_last() -> None:

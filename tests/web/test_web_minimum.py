@@ -113,7 +113,7 @@ async def test_readers_of_a_copy_are_not_told_to_train_again(trained: Path, tmp_
         ({"strength": "likely", "wrong": "0"}, "above 0"),
         ({"strength": "likely", "wrong": "5"}, "0.05 or 5%"),
         ({"strength": "guaranteed", "wrong": "0.1%"}, "cannot be guaranteed"),
-        ({"strength": "fixed"}, "from which score"),
+        ({"strength": "fixed"}, "Choose the minimum score"),
         ({"strength": "fixed", "score": "2"}, "from 0 to 1"),
         ({"strength": "sure", "wrong": "5%"}, "likely, guaranteed, fixed"),
         ({"strength": "likely", "figure": "recall", "least": "0.9"}, "one label"),

@@ -41,7 +41,7 @@ async def test_a_large_table_is_trained_again_without_counting_it_first(
     monkeypatch.setattr(retrain, "_MOST_ROWS", 10)
     datasette = serve(path)
     page = await get(datasette, PAGE, ROOT)
-    assert "is not counted here, since the table is large" in seen(page.text)
+    assert "are not counted here, since the table is large" in seen(page.text)
     assert ">Train a new version<" in page.text
     said = json.loads((await get(datasette, f"{PAGE}.json", ROOT)).text)
     assert said["changes"] is None
@@ -55,7 +55,7 @@ async def test_a_table_that_never_ends_holds_the_page_up_no_longer_than_a_query(
     datasette = serve(path)
     page = await get(datasette, PAGE, ROOT)
     assert page.status_code == 200
-    assert "is not counted here" in seen(page.text)
+    assert "are not counted here" in seen(page.text)
 
 
 async def test_rows_that_cannot_be_read_are_an_error_to_programs_too(path: Path) -> None:
@@ -73,7 +73,7 @@ async def test_a_student_is_queued_with_its_teacher(path: Path) -> None:
     datasette = serve(path)
     page = await get(datasette, STUDENT, ROOT)
     assert "Train a student of topics@1" in seen(page.text)
-    assert "nothing is paid" in seen(page.text)
+    assert "Nothing leaves this machine or costs money" in seen(page.text)
     said = json.loads((await get(datasette, f"{STUDENT}.json", ROOT)).text)
     assert said["name"] == "topics-student"
     done = await submit(datasette, STUDENT, ROOT, name="small")

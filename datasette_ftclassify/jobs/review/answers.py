@@ -140,8 +140,8 @@ def _loaded(conn: sqlite3.Connection, uid: str | None) -> tuple[Classifier, Answ
     classifier = find_by_uid(conn, uid)
     if service_of(classifier) is not None:
         raise ReviewError(
-            f"{classifier.title} is asked at a service, which costs money for each row: choose a "
-            "classifier that was trained on this machine.",
+            f"{classifier.title} is at a service, which costs money for each row: choose a "
+            f"classifier that was trained on this machine.",
             fields=("classifier",),
         )
     return classifier, load_answerer(conn, classifier)

@@ -354,7 +354,7 @@ def ask_job(conn: sqlite3.Connection, job_id: int, action: str) -> Job:
             _set_aside(conn, job, "queued", action, TO_BE_CANCELLED)
         else:
             if is_ending(job) and action == "cancel":
-                message += ", and nobody told the service: what it has begun goes on there"
+                message += ", but the service was not told: what it has begun continues there"
             # A retry is remembered: it is the permission to pay for another training.
             state = becomes.get(action, "queued")
             _set_aside(conn, job, state, action if action == "retry" else None, "")

@@ -59,7 +59,7 @@ class DecisionsTrainer(Service):
             else f"{count} questions, one for each label"
         )
         described = f", {len(descriptions)} of them described" if descriptions else ""
-        why = f"{model} is asked as it is, and nothing was trained: {asked}{described}."
+        why = f"{model} is prompted without training: {asked}{described}."
         return FineTunedModel(
             header={
                 "model": model,

@@ -203,7 +203,7 @@ def _by_words(
     said = (
         f"{files.title} was fine-tuned and is not used: on {rows_text(len(mix.logits))} that were "
         f"held out words alone have a log loss of {alone:.3f}, and with the encoder {encoder:.3f}. "
-        "So this is what the trainer local makes."
+        "So the classifier is that of the trainer local."
     )
     why = f"{said} {found.report['why']}"
     report = {**found.report, "why": why, "points": tuned.points}

@@ -122,8 +122,8 @@ def texts_of_labels(labels: LabelSet, descriptions: Mapping[str, str]) -> list[s
 
     if len(labels) < labels.label_kind.fewest:
         raise TrainingError(
-            "A classifier needs at least two labels: name them, with what they mean where their "
-            "names do not say it.",
+            "A classifier needs at least two labels: name them, with descriptions where the names "
+            "say too little.",
             fields=("descriptions",),
         )
     known = set(labels.names)
@@ -135,7 +135,7 @@ def texts_of_labels(labels: LabelSet, descriptions: Mapping[str, str]) -> list[s
         words = words_of(name)
         if not meaning and not has_word(words):
             raise TrainingError(
-                f"The label {name} says nothing by its name: say what it means.",
+                f"The label {name} has a name that says nothing: describe it.",
                 fields=("descriptions",),
             )
         texts.append(f"{words}: {meaning}" if meaning and has_word(words) else meaning or words)

@@ -133,7 +133,7 @@ def _untried(
     if data.chosen is None or not data.chosen.any():
         why += "The rows of each label are copies of one text."
     else:
-        why += "Rows that were chosen by review queues judge nothing: label a random sample, too."
+        why += "Rows chosen by review queues measure nothing: label a random sample, too."
     table: list[TriedRecipe] = [
         {"recipe": r.name, "score": None, "embedding": r.embedding} for r in recipes
     ]

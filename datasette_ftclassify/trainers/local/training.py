@@ -218,12 +218,12 @@ def _unjudged(data: Data) -> list[str]:
     missing = int((data.targets.any(axis=0) & ~held_out).sum())
     copies = (
         f"{int(learnt.sum()):,} rows are copies of a text that is in most rows of its label: they "
-        "were always in the training part, and the cross-validation says nothing of them."
+        "were always in the training part, and cross-validation says nothing about them."
     )
     if not missing:
         return [copies]
     some = counted(missing, "label has", "labels have")
-    return [f"{copies} {some} no other text to be judged by: label rows with other texts."]
+    return [f"{copies} {some} no other text to test with: label rows with other texts."]
 
 
 def _on_sample(memory: MemoryPlan, data: Data) -> str:

@@ -47,8 +47,8 @@ def failure(job: Any, host: str) -> TrainingError:
     """Of a job that failed or was cancelled by somebody else, in the service's own words."""
     if job.status == "cancelled":
         return TrainingError(
-            f"The job {job.id} was cancelled at {host} by somebody else. Retry to train again, "
-            "which is paid for again."
+            f"The job {job.id} was cancelled at {host} by somebody else. Retry to train and pay "
+            f"again."
         )
     error = getattr(job, "error", None)
     message = str(getattr(error, "message", None) or "it does not say why").rstrip(".")

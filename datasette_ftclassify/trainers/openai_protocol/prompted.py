@@ -84,7 +84,7 @@ class PromptedTrainer(OpenAITrainer):
                 "deployment": None,
             },
             report={
-                "why": f"{spec.model} is asked as it is, at {host}, and nothing was trained.",
+                "why": f"{spec.model} is prompted at {host}, without training.",
                 "service": {"model": spec.model, "host": host},
             },
             trained_tokens=0,
@@ -119,7 +119,7 @@ def describing(codec: Codec, descriptions: Mapping[str, str]) -> str:
         if name not in named:
             raise TrainingError(f"There is a description of {name}, which is not a label.")
         if not meaning.strip():
-            raise TrainingError(f"The description of {name} is empty: say what it means.")
+            raise TrainingError(f"The description of {name} is empty: write what it means.")
         code = named[name]
         label = name if code == name else f"{code} = {name}"
         lines.append(f"{' '.join(label.split())}: {' '.join(meaning.split())}")

@@ -128,7 +128,7 @@ async def _act(ask: PageRequest) -> Response:
         data = {} if found is None else as_json(found)
         require_said(ask, ask.checked("confirm"), asks, prepared, refusal=refusal, data=data)
     if prepared.slow and prepared.request.limit_usd is None:
-        raise FieldError("limit_usd", "There is no estimate: say what it may cost at most.")
+        raise FieldError("limit_usd", "There is no estimate: set a spending limit.")
     job = await queue_aside(ask, lambda conn: _submit(conn, form, prepared, access))
     where = ask.url("jobs", job.id)
     return await done(ask, where, {"job": job.id, "url": where}, _queued(ask, job))
@@ -215,12 +215,12 @@ def asks_to_confirm(title: str, estimate: JobEstimate | None) -> str:
     """What a program is told that has not agreed to the price. title: of the classifier"""
     if estimate is None:
         return (
-            "There are too many rows to estimate the cost: send confirm with limit_usd, what it "
-            "may cost at most."
+            "There are too many rows to estimate the cost: send confirm with limit_usd, the "
+            "spending limit."
         )
     return (
         f"{title} sends {estimate.requests:,} requests, {estimate.price}. {estimate.note} "
-        "Send confirm to agree, and limit_usd for what it may cost at most."
+        "Send confirm to agree, and limit_usd as the spending limit."
     )
 
 

@@ -84,7 +84,7 @@ def _task(conn: sqlite3.Connection, ask: PageRequest, classifier: Classifier) ->
         where = column_condition(source, ask.one("column"), ask.one("how"), ask.one("value"))
     else:
         raise TaskError(
-            "Mark the rows of the class, or say what a column has in them.", fields=("keys",)
+            "Mark the rows of the class, or select them by a column.", fields=("keys",)
         )
     return other_task(conn, classifier, where, {}, ask.one("label") or "other")
 
@@ -92,9 +92,7 @@ def _task(conn: sqlite3.Connection, ask: PageRequest, classifier: Classifier) ->
 def _key(given: object) -> Key:
     key = read_json(given, "key of a row") if isinstance(given, str) else given
     if not isinstance(key, list) or not all(type(cell) in (str, int, float) for cell in key):
-        raise TaskError(
-            "The key of a row must be a JSON array of texts and numbers.", fields=("keys",)
-        )
+        raise TaskError("The key of a row must be a JSON array of texts and numbers.", fields=("keys",))
     return tuple(key)
 
 
@@ -128,8 +126,8 @@ def _propose(
     keyed = (row for row in found if not any(isinstance(cell, bytes) for cell in row.key))
     rows = [*keyed] if source.primary_key else []
     why = (
-        f"{source.name} has no primary key of texts or numbers to mark its rows by: say what a "
-        "column has in them."
+        f"{source.name} has no primary key of texts or numbers to mark its rows by: select them by "
+        f"a column."
     )
     return _Proposed(source, rows, why if found and not rows else None)
 

@@ -39,7 +39,7 @@ async def publish_page(ask: PageRequest) -> Response:
     wanted = [name for name in seen if name in ask.arguments("with")] or own
     if not wanted:
         raise SourceError(
-            f"{classifier.task.source} is gone, and no other table was chosen to go along."
+            f"{classifier.task.source} is gone, and no other table was chosen for the copy."
         )
     path = path_of(ask)
     out = plain_name(f"{Path(path).stem}-public.db")

@@ -38,7 +38,7 @@ _MOST_ROWS = 20_000
 """Of the table, and of the test, that a page compares with what there was: some two seconds."""
 
 _NOT_COUNTED = (
-    "What else has changed is not counted here, since the table is large. The training does it."
+    "Other changes are not counted here, since the table is large; the training counts them."
 )
 
 

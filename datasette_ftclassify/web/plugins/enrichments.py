@@ -128,7 +128,7 @@ def _help(problem: str, page: str, others: bool, works: bool) -> Markup:
         said.append(
             Markup(
                 "Classifiers at a service are applied on the page "
-                '<a href="{}">Classify rows</a>, which shows what that costs.'
+                '<a href="{}">Classify rows</a>, which shows the price.'
             ).format(page)
         )
     if not works:
