@@ -163,7 +163,7 @@ def test_colours_are_left_out_where_they_are_not_wanted(trained, monkeypatch):
 
 def test_a_name_that_is_no_text_is_one_line(trained):
     told = run("check", trained, "\udcff", *TASK[1:], code=1).stderr
-    assert told.startswith("Error: '\\udcff' is no text in UTF-8")
+    assert told.startswith("Error: '\\udcff' is not valid UTF-8")
     assert len(told.splitlines()) == 1
 
 

@@ -218,7 +218,7 @@ async def test_one_text_is_asked_after_its_price_is_agreed_to(
     answered = await submit(datasette, forms[1], "ann", text=TEXT, confirm_usd=usd[1])
     assert answered.status_code == 200, answered.text
     assert 'class="ft-answer"' in answered.text
-    assert "It cost $0." in answered.text
+    assert "This cost $0." in answered.text
     assert asked_texts(server) == [TEXT]
     # The answer is kept, for everybody who may see the classifier.
     assert 'class="ft-answer"' in (await get(datasette, page)).text

@@ -226,7 +226,7 @@ async def test_a_prediction_shows_them_too(fair: Path, service: OpenAIServer) ->
     assert (await visitor.post_json("reports", **fields, confirm=True)).status_code == 400
     page = html.unescape((await visitor.post("reports", **fields)).text)
     assert "62 texts will leave this machine" in page
-    assert "The rows without a label alone: about $" in page
+    assert "Only the unlabelled rows: about $" in page
     assert 'name="despite_findings"' in page
     refused = await visitor.post("reports", **fields, confirm="1", limit_usd="1")
     assert refused.status_code == 400

@@ -102,7 +102,7 @@ async def test_what_is_said_of_few_test_rows_helps(small, monkeypatch):
         train_classifier(conn, task, request)
         assert found(conn).test == few.test
     page = (await get(serve(small, writers=ROOT), SMALL, ROOT)).text
-    address = unescape(re.findall(r'href="([^"]+)">Train it anew', page)[0])
+    address = unescape(re.findall(r'href="([^"]+)">Train it again', page)[0])
     form = (await get(serve(small, writers=ROOT), address, ROOT)).text
     assert re.search(rf'name="test"[^>]*value="{few.share}"', form)
     said = CliRunner().invoke(ftclassify, ["classifiers", "drift", str(small), "sports"])

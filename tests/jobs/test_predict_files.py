@@ -356,7 +356,7 @@ def test_a_model_that_is_paid_for_is_refused(model: Path, trained_file: Path, tm
     (paid / "model.json").write_text(json.dumps(about))
     (tmp_path / "a.csv").write_text("message\nnoise\n")
     done = run("predict-files", paid, tmp_path / "a.csv", tmp_path / "out", code=1)
-    assert "at a service (openai) that is paid by request" in done.stderr
+    assert "at a service (openai) that charges per request" in done.stderr
     done = run("predict-files", trained_file, tmp_path / "a.csv", tmp_path / "out", code=1)
     assert "export a classifier" in done.stderr
     assert not (tmp_path / "out").exists()

@@ -116,7 +116,7 @@ def test_a_cancelled_sweep_has_no_open_job(conn):
 @pytest.mark.parametrize(
     ("variant", "said"),
     [
-        ("local epochs=3", "no option of the trainer local"),
+        ("local epochs=3", "not an option of the trainer local"),
         ("nobody", "nobody"),
         ("local embeddings", "OPTION=VALUE"),
         ("local 'embeddings=x", "TRAINER OPTION=VALUE"),

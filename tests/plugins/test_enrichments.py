@@ -147,7 +147,7 @@ async def test_a_classifier_at_a_service_is_left_to_the_page_with_its_price(
     datasette = served(path)
     page = await get(datasette, "/-/enrich/town/reports/ftclassify", ROOT)
     assert 'value="topics' not in page.text
-    assert "applied on the page Classify rows , which shows what that costs" in seen(page.text)
+    assert "applied on the page Classify rows , which shows the price" in seen(page.text)
     done = await submit(datasette, "/-/enrich/town/reports/ftclassify", ROOT, classifier="topics@1")
     assert "No classifier on this machine reads the columns of reports" in seen(done.text)
     assert queued(path) == []

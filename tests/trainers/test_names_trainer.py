@@ -108,7 +108,7 @@ def test_names_alone_answer_and_the_first_labels_replace_them(path: Path, folder
 
 def test_a_meaning_tells_what_a_code_does_not(path: Path, folder: str) -> None:
     with closing(connect(path)) as conn:
-        with pytest.raises(TrainingError, match=r"The label A1 says nothing by its name"):
+        with pytest.raises(TrainingError, match=r"The label A1 has a name that says nothing"):
             by_names(conn, {"A1": "", "tool": ""}, folder)
         by_names(conn, {"A1": "animal, beast", "B2": "tool"}, folder)
         register(conn)

@@ -59,7 +59,7 @@ async def test_it_shows_the_commands_of_each_host_and_what_texts_reveal(town: Pa
         ["publish", host] for host in ("cloudrun", "heroku", "fly", "vercel")
     ]
     assert "pip install datasette datasette-ftclassify-serve" in commands[5]
-    assert "datasette-ftclassify-serve beside Datasette: what answers and shows" in seen(page.text)
+    assert "datasette-ftclassify-serve beside Datasette, which answers and shows" in seen(page.text)
     assert "1 of 1 sampled rows of plain have an e-mail address" in seen(page.text)
     card = await get(serve(town), "/town/-/ftclassify/classifiers/topics", ROOT)
     assert f"{PAGE.removesuffix('/publish')}@1/publish".replace("@", "~40") in card.text

@@ -91,7 +91,7 @@ async def test_a_sweep_of_a_table_is_nothing_of_another_one(path, conn):
         ({"seeds": "1"}, "nothing to compare"),
         ({"seeds": "99"}, "1 to 50 trainings"),
         ({"variants": "nobody"}, "nobody"),
-        ({"variants": ["local x=1"]}, "no option"),
+        ({"variants": ["local x=1"]}, "not an option"),
         ({"variants": ["local", "local encoder=/etc"]}, "names: none"),
         ({"variants": "local\nlocal embeddings=/etc"}, "names: none"),
         ({"variants": "encoder encoder=/etc"}, "names: none"),

@@ -83,16 +83,16 @@ def _task(conn: sqlite3.Connection, ask: PageRequest, classifier: Classifier) ->
     elif ask.one("column"):
         where = column_condition(source, ask.one("column"), ask.one("how"), ask.one("value"))
     else:
-        raise TaskError(
-            "Mark the rows of the class, or select them by a column.", fields=("keys",)
-        )
+        raise TaskError("Mark the rows of the class, or select them by a column.", fields=("keys",))
     return other_task(conn, classifier, where, {}, ask.one("label") or "other")
 
 
 def _key(given: object) -> Key:
     key = read_json(given, "key of a row") if isinstance(given, str) else given
     if not isinstance(key, list) or not all(type(cell) in (str, int, float) for cell in key):
-        raise TaskError("The key of a row must be a JSON array of texts and numbers.", fields=("keys",))
+        raise TaskError(
+            "The key of a row must be a JSON array of texts and numbers.", fields=("keys",)
+        )
     return tuple(key)
 
 
