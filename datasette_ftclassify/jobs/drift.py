@@ -31,6 +31,7 @@ from ..core.database import (
     quote_all,
     reading,
     relation,
+    row_condition,
 )
 from ..core.errors import EvaluationError
 from ..core.humanize import rows_text
@@ -241,15 +242,14 @@ class _Reader:
         """As they read now, if they have the text that they had."""
         stored = keys_of_split(self._conn, self._split, "test", MOST_READ)
         chosen = np.random.default_rng(0).permutation(len(stored))
-        matches = " and ".join(f"{quote(name)} = ?" for name in self._source.identity)
-        sql = f"{self._select} where {matches}"
 
         def rows() -> Iterator[tuple[Key, str]]:
             for place in chosen:
                 key, hashed = stored[place]
-                if len(key) != self._n_keys:
+                found = row_condition(self._source, key)
+                if found is None:
                     continue
-                row = self._conn.execute(sql, key).fetchone()
+                row = self._conn.execute(f"{self._select} where {found[0]}", found[1]).fetchone()
                 text = None if row is None else self._text(row)
                 if text is not None and text_hash(text) == hashed:
                     yield key, text

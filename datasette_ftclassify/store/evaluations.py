@@ -7,10 +7,9 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from ..core.database import Key
+from ..core.database import Key, key_text, unpacked
 from ..core.errors import ArtifactError
 from ..core.untrusted_json import read_json
 from .cell_size import at_most
@@ -88,17 +87,13 @@ def add_evaluation(
             "insert into _ftclassify_evaluation_rows"
             " (evaluation_id, row_key, truth, chosen, score, text_group, truth_score,"
             " probabilities, sampled) values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
-            # JSON has no bytes: a row with a BLOB for a key counts, but is not listed.
-            (
-                (cursor.lastrowid, *_cells(row)) for row in rows
-                if not any(isinstance(value, bytes) for value in row.key)
-            ),
-        )  # fmt: skip
+            ((cursor.lastrowid, *_cells(row)) for row in rows),
+        )
 
 
 def _cells(row: RowResult) -> tuple[Any, ...]:
     chosen = None if row.chosen is None else json.dumps(row.chosen)
-    key, truth = json.dumps(row.key, ensure_ascii=False), json.dumps(row.truth)
+    key, truth = key_text(row.key), json.dumps(row.truth)
     listed = ", ".join(f"{label}, {probability:.6g}" for label, probability in row.probabilities)
     return (
         key, truth, chosen, row.score, row.group, row.truth_score, f"[{listed}]",
@@ -282,12 +277,12 @@ def _holds(array: str, position: str) -> str:
 
 def _row(cells: Sequence[Any]) -> RowResult | None:
     try:
-        key, truth = tuple(_list(cells[0])), _positions(cells[1])
+        key, truth = tuple(map(unpacked, _list(cells[0]))), _positions(cells[1])
         chosen = None if cells[2] is None else _positions(cells[2])
         score = None if cells[3] is None else float(cells[3])
     except (ValueError, TypeError, ArtifactError):
         return None
-    if not all(type(value) in (str, int, float, NoneType) for value in key):
+    if any(isinstance(value, bool) for value in key):
         return None
     return RowResult(key, truth, chosen, score) if score is None or 0 <= score <= 1 else None
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from ..core.database import Key
+from ..core.database import Key, unpacked
 from ..core.errors import ArtifactError
 from ..core.untrusted_json import read_json
 from .cell_size import at_most
@@ -175,13 +175,11 @@ def _read(rows: list[tuple[Any, ...]], answered: int, n_labels: int) -> OutOfFol
     import numpy as np
 
     keys, truth, chosen, listed = (_column([row[i] for row in rows]) for i in range(4))
-    if not all(isinstance(cell, (str, int, float, type(None))) for key in keys for cell in key):
-        raise ValueError("a key is none")
     score, truth_score, groups = (_numbers([row[i] for row in rows]) for i in range(4, 7))
     if not bool((np.isfinite(score) & (np.abs(groups) < 2**53)).all()):
         raise ValueError("a score or a group is missing")
     return OutOfFold(
-        [tuple(key) for key in keys],
+        [tuple(map(unpacked, key)) for key in keys],
         [_positions(row, n_labels) for row in truth],
         [_positions(row, n_labels) for row in chosen],
         _shares(score),

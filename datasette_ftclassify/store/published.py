@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.database import quote, relation, row_condition
+from ..core.database import quote, relation, row_condition, unpacked
 from ..core.errors import ArtifactError, SourceError
 from ..core.service_model import PUBLISHED
 from ..core.table_copy import SOURCE, row_count
@@ -224,12 +224,9 @@ def _drop_deleted_rows(conn: sqlite3.Connection, classifier: Classifier) -> None
 
 def _key(text: object) -> list[Any]:
     try:
-        key = read_json(text, "row's key", most_bytes=LONGEST_CELL)
-    except ArtifactError:
+        return list(map(unpacked, read_json(text, "row's key", most_bytes=LONGEST_CELL)))
+    except (ArtifactError, TypeError, ValueError):
         return []
-    if not isinstance(key, list) or any(isinstance(cell, (list, dict)) for cell in key):
-        return []
-    return key
 
 
 def kept_counts(conn: sqlite3.Connection) -> dict[str, tuple[int, int]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import Any, TypedDict
 
-from ..core.database import Key, Relation, key_text
+from ..core.database import Key, Relation, key_text, unpacked
 from ..core.errors import ArtifactError
 from ..core.examples import Split
 from ..core.task import Task
@@ -104,8 +104,8 @@ def _of_rows(
 def keys_of_split(
     conn: sqlite3.Connection, split_id: int, split: Split, most: int
 ) -> list[tuple[Key, int]]:
-    """(key, hash of the text that it had) of the rows of a split, without those whose key is none
-    that JSON can hold; of more than `most` the first ones."""
+    """(key, hash of the text that it had) of the rows of a split; of more than `most` the first
+    ones."""
     found = conn.execute(
         f"select {at_most('row_key', LONGEST_KEY)}, text_hash from _ftclassify_split_rows"
         " where split_id = ? and split = ? limit ?",
@@ -116,11 +116,9 @@ def keys_of_split(
 
 def _key(text: object) -> Key | None:
     try:
-        cells = read_json(text, "key of a row", most_bytes=LONGEST_KEY)
-    except ArtifactError:
+        return tuple(map(unpacked, read_json(text, "key of a row", most_bytes=LONGEST_KEY)))
+    except (ArtifactError, TypeError, ValueError):
         return None
-    plain = isinstance(cells, list) and all(type(cell) in (str, int, float) for cell in cells)
-    return tuple(cells) if plain else None
 
 
 def text_hashes(conn: sqlite3.Connection, split_id: int) -> set[int]:

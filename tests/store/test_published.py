@@ -40,6 +40,8 @@ from datasette_ftclassify.store.answers import CachedAnswer, find_answers, input
 from datasette_ftclassify.store.classifiers import find_classifier, rename_classifier
 from datasette_ftclassify.store.evaluations import RowResult, add_evaluation, row_results
 from datasette_ftclassify.store.minimum_scores import find_minimum
+from datasette_ftclassify.store.out_of_fold import read_out_of_fold
+from datasette_ftclassify.store.splits import keys_of_split
 from datasette_ftclassify.trainers.access import Access
 from datasette_ftclassify.web.pages.evaluation_rows import text_of_row
 
@@ -230,7 +232,10 @@ def test_a_table_whose_definition_calls_json_is_what_it_was(tmp_path: Path):
         assert rows(new, "select body, topic from mails, topics") == [("a parrot", "birds")]
 
 
-def test_answers_to_rows_with_a_null_in_their_key_are_shown_and_go_along(tmp_path: Path):
+_KEYS = (None, b"\xff", "k")
+
+
+def test_answers_to_rows_with_a_null_or_a_blob_in_their_key_are_shown_and_go_along(tmp_path: Path):
     path = tmp_path / "town.db"
     with closing(connect(path, must_exist=False)) as conn:
         with conn:
@@ -239,17 +244,20 @@ def test_answers_to_rows_with_a_null_in_their_key_are_shown_and_go_along(tmp_pat
                      for n in range(60)]  # fmt: skip
             conn.executemany(
                 "insert into t values (?, ?, ?, ?)",
-                [(None if n % 3 else f"k{n}", n, f"{text} {n}", label) for text, label, n in texts],
+                [(_KEYS[n % 3], n, f"{text} {n}", label) for text, label, n in texts],
             )
         task = define(conn, "t", text=["text"], labels=["label"])
         train_classifier(conn, task, TrainRequest(name="c", curve=False))
         evaluate_classifier(conn, find_classifier(conn, "c"))
+        held_out = read_out_of_fold(conn, find_classifier(conn, "c"))
+        assert held_out is not None
+        assert {key[0] for key in held_out.keys} == set(_KEYS)
     copy = publish_copy(path, tmp_path / "out.db")
     for file in (path, Path(copy.path)):
         with closing(connect(file)) as conn:
             classifier = find_classifier(conn, "c")
             found, total = row_results(conn, classifier)
-            assert total == 6
+            assert total == len(keys_of_split(conn, classifier.split_id, "test", 100)) == 6
             source = relation(conn, "t")
             shown = [text_of_row(conn, classifier, source, row.key) for row in found]
             assert all(shown)

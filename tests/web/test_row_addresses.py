@@ -15,7 +15,12 @@ from train_page import TRAIN, page
 from visiting import get, serve, submit
 
 from datasette_ftclassify.core.database import connect, json_key, quote_all, relation
+from datasette_ftclassify.core.task import define
+from datasette_ftclassify.jobs.evaluate import evaluate_classifier
 from datasette_ftclassify.jobs.runner import run_job
+from datasette_ftclassify.jobs.train import train_classifier
+from datasette_ftclassify.jobs.train_request import TrainRequest
+from datasette_ftclassify.store.classifiers import find_classifier
 
 ROWS = 40
 NASTY = [
@@ -117,3 +122,19 @@ async def test_each_link_to_rows_shows_them(tmp_path: Path, kind: str) -> None:
     for finding in tables:  # the count may be one of labels
         found = await texts_at(datasette, f"{finding['url']}&_size=max")
         assert len(found) >= finding["count"], finding
+
+
+async def test_rows_of_an_evaluation_are_told_by_a_blob(tmp_path: Path) -> None:
+    path = tmp_path / "town.db"
+    texts = make(path, "blob")
+    with closing(connect(path)) as conn:
+        task = define(conn, "t", text=["message"], labels=["topic"])
+        train_classifier(conn, task, TrainRequest(name="c", curve=False))
+        evaluate_classifier(conn, find_classifier(conn, "c"))
+    datasette = serve(path, grants=TRAIN)
+    address = "/town/-/ftclassify/classifiers/c/rows"
+    assert (await get(datasette, address, "ann")).status_code == 200
+    rows = (await get(datasette, f"{address}.json", "ann")).json()["rows"]
+    assert rows
+    assert all(texts[tuple(row["key"])] == row["text"] for row in rows)
+    assert {row["url"] for row in rows} == {None}

@@ -8,7 +8,17 @@ from dataclasses import dataclass, replace
 
 from datasette.utils.asgi import Response
 
-from ...core.database import Key, Relation, key_text, quote, quote_all, relation, row_condition
+from ...core.database import (
+    JsonKey,
+    Key,
+    Relation,
+    json_key,
+    key_text,
+    quote,
+    quote_all,
+    relation,
+    row_condition,
+)
 from ...core.errors import FtclassifyError, SourceError
 from ...store.classifiers import Classifier
 from ...store.evaluations import OUT_OF_FOLD, TEST, RowResult, row_results
@@ -28,7 +38,7 @@ _LONGEST = 2_000
 class _JudgedRow:
     """Labels by name; chosen: None: it got no answer; split: `new` where it had none"""
 
-    key: Key
+    key: Key | JsonKey
     text: str | None
     truth: list[str]
     chosen: list[str] | None
@@ -64,7 +74,9 @@ async def judged_page(ask: PageRequest) -> Response:
     data = {
         "total": total,
         "page": page,
-        "rows": [replace(row, url=row_url(ask, source, row.key)) for row in rows],
+        "rows": [
+            replace(row, url=row_url(ask, source, row.key), key=json_key(row.key)) for row in rows
+        ],
     }
     here = ("classifiers", classifier.title, "rows")
     more = {
