@@ -1,24 +1,27 @@
 """How well `known` tells texts of other kinds from those that a classifier was trained on.
 
     python benchmarks/known.py FOLDER [--embeddings MODEL | --encoder MODEL] [--seeds 3]
-        [--only banking77] [--signals] [--labels 57]
+        [--only banking77] [--signals] [--labels 57] [--intents data_full.json]
 
 FOLDER has banking77.csv, sms_spam.csv, cfpb_products_5.csv and goemotions_multilabel.csv with the
 columns text, label and split. Classifiers of banking77 without 20 intents, of sms_spam and of
 cfpb_products_5 are trained on the train part. AUROC of `known`: of test texts against texts of the
 intents that were left out, of the other sets, of other languages, and of single invented words;
-and the share of both that `known` below 0.05 leaves without an answer. With --signals also of each
-thing that an answer knows of a text, and of a logistic regression of them all that is fitted to
-tell just these texts apart: more than that nobody can make of them.
+and the share of both that `known` below 0.05 leaves without an answer. With --intents also of 150
+intents against questions that are none of them: data/data_full.json of github.com/clinc/oos-eval.
+With --signals also of each thing that an answer knows of a text, and of a logistic regression of
+them all that is fitted to tell just these texts apart: more than that nobody can make of them.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import random
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +181,7 @@ def arguments(doc: str, **numbers: int) -> argparse.Namespace:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--embeddings")
     parser.add_argument("--encoder")
+    parser.add_argument("--intents", type=Path)
     parser.add_argument("--signals", action="store_true")
     parser.add_argument("--labels", type=int, default=57)
     parser.add_argument("--only", choices=list(OTHER), nargs="*", default=list(OTHER))
@@ -203,9 +207,22 @@ def cases(options: argparse.Namespace) -> Iterator[tuple[str, int, Rows, dict[st
             yield name, seed, rows, outside | {other: sets[other] for other in OTHER[name]}
 
 
+def intents(path: Path, seeds: int) -> Iterator[tuple[str, int, Rows, dict[str, Rows]]]:
+    """The same of the 150 intents, with the questions of its test that are none of them."""
+    sets = json.loads(path.read_text(encoding="utf-8"))
+    parts = ("train", "test", "oos_test")
+    train, test, others = (
+        [{"text": text, "label": label, "split": part} for text, label in sets[part]]
+        for part in parts
+    )
+    for seed in range(seeds):
+        yield "clinc150", seed, train + test, {"none of the intents": others}
+
+
 def main() -> None:
     options = arguments(__doc__ or "", seeds=3)
-    for name, seed, rows, others in cases(options):
+    more = () if options.intents is None else intents(options.intents, options.seeds)
+    for name, seed, rows, others in chain(cases(options), more):
         test = "intents left out"
         outside = {
             kind: some([r for r in found if kind != test or r["split"] == "test"], seed)
