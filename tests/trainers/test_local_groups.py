@@ -21,7 +21,7 @@ from datasette_ftclassify.trainers.local.learning_curves import (
     curve_sentence,
     learning_curve,
 )
-from datasette_ftclassify.trainers.local.machine import machine
+from datasette_ftclassify.trainers.local.linear_svm import linear_svm
 from datasette_ftclassify.trainers.local.selection import _choose
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
 from datasette_ftclassify.trainers.local.thresholds import across_halves
@@ -76,7 +76,7 @@ def test_recipes_for_a_huge_table_are_compared_by_a_sample_of_its_rows():
     [(training, unseen)] = splits(targets[rows], np.arange(len(rows)), 0, 1e10)[0]
     assert len(unseen) == pytest.approx(len(training) / 9, rel=0.01)
     recipes = candidates(1_000_000, 5, math.inf, exclusive=True, embedding=False)
-    assert machine not in {base.solve for recipe in recipes for base, _ in recipe.mixture}
+    assert linear_svm not in {base.solve for recipe in recipes for base, _ in recipe.mixture}
 
 
 @given(TABLES, st.integers(2, 10), st.integers(0, 9))

@@ -10,7 +10,7 @@ from datasette_ftclassify.trainers.base import no_progress
 from datasette_ftclassify.trainers.local.candidates import candidates, left_out
 from datasette_ftclassify.trainers.local.expected_time import ExpectedTime
 from datasette_ftclassify.trainers.local.group_folds import splits
-from datasette_ftclassify.trainers.local.machine import machine
+from datasette_ftclassify.trainers.local.linear_svm import linear_svm
 from datasette_ftclassify.trainers.local.recipes import Recipe, bayes
 from datasette_ftclassify.trainers.local.selection import _choose, compare
 from datasette_ftclassify.trainers.local.thresholds import across_halves, best_threshold, f1_scores
@@ -225,7 +225,7 @@ def test_machines_of_all_labels_in_one_call_are_those_of_one_label_each(large):
     data = Data.read(texts, targets)
     rows = np.arange(len(texts))
     design = data.features(data.weighting(rows), rows).words
-    found = machine(design, targets, 0.5, 0).decide(design)
+    found = linear_svm(design, targets, 0.5, 0).decide(design)
     for label in range(20):
         alone = LinearSVC(C=0.5, class_weight="balanced", random_state=0)
         wanted = alone.fit(design.matrix, targets[:, label]).decision_function(design.matrix)

@@ -10,9 +10,9 @@ from scipy import sparse
 from sklearn.linear_model import Ridge
 from sklearn.svm import LinearSVC
 
-from datasette_ftclassify.trainers.local import machine as machines
+from datasette_ftclassify.trainers.local import linear_svm as svm
 from datasette_ftclassify.trainers.local.candidates import candidates
-from datasette_ftclassify.trainers.local.machine import machine, seen_share, unweighted
+from datasette_ftclassify.trainers.local.linear_svm import linear_svm, seen_share, unweighted
 from datasette_ftclassify.trainers.local.recipes import Base, Design, Features, gram, row_weights
 from datasette_ftclassify.trainers.local.ridge import _over_features, _over_rows, ridge
 
@@ -67,37 +67,37 @@ def test_ridge_takes_the_smaller_side(monkeypatch) -> None:
 
 @pytest.mark.parametrize("exclusive", [True, False])
 @pytest.mark.parametrize("labels", [2, 3, 8])
-@pytest.mark.parametrize("solve", [machine, unweighted])
+@pytest.mark.parametrize("solve", [linear_svm, unweighted])
 def test_machines_over_rows_are_those_of_scikit_learn(labels, exclusive, solve, monkeypatch):
-    monkeypatch.setattr(machines, "TERMS_PER_CUBE", 1e9)
+    monkeypatch.setattr(svm, "TERMS_PER_CUBE", 1e9)
     design, targets = table(120, 80, labels, 2)
     if not exclusive:
         targets[::5, 0] = 1
     found = solve(design, targets, 0.5, 0)
     for label in range(labels):
-        balance = "balanced" if exclusive and solve is machine else None
+        balance = "balanced" if exclusive and solve is linear_svm else None
         peer = LinearSVC(C=0.5, class_weight=balance, tol=1e-8, max_iter=100_000)
         peer.fit(design.matrix, targets[:, label])
         np.testing.assert_allclose(found.weights[:, label], peer.coef_[0], atol=1e-3)
         assert found.bias[label] == pytest.approx(peer.intercept_[0], abs=1e-3)
 
 
-@pytest.mark.parametrize("solve", [machine, unweighted])
+@pytest.mark.parametrize("solve", [linear_svm, unweighted])
 def test_a_machine_of_many_labels_need_not_see_every_row(solve, monkeypatch):
     """It answers nearly as one that does, and the bias is that of all rows."""
-    monkeypatch.setattr(machines, "FAR", 200)
+    monkeypatch.setattr(svm, "FAR", 200)
     design, targets = table(1_600, 120, 80, 3, 1.5)
     seen = []
-    fitted = machines._fitted
+    fitted = svm._fitted
     monkeypatch.setattr(
-        machines,
+        svm,
         "_fitted",
         lambda rows, *a, **b: seen.append(rows.shape[0]) or fitted(rows, *a, **b),
     )
     few = solve(design, targets, 1.0, 0)
     assert len(seen) == 80
     assert np.mean(seen) < 0.3 * 1_600
-    monkeypatch.setattr(machines, "WORTH", 0.0)
+    monkeypatch.setattr(svm, "WORTH", 0.0)
     whole = solve(design, targets, 1.0, 0)
     asked, wanted = table(800, 120, 80, 4, 1.5)
     right = [(m.decide(asked).argmax(axis=1) == wanted.argmax(axis=1)).mean() for m in (few, whole)]
@@ -113,11 +113,11 @@ def test_machines_of_ratios_are_those_of_scikit_learn_on_weighed_features(labels
     if not exclusive:
         targets = targets.copy()
         targets[::3, 0] = 1
-    found = machines.ratio_machine(design, targets, 0.5, 0)
+    found = svm.nb_svm(design, targets, 0.5, 0)
     features = design.matrix.toarray()
     for label in range(labels):
         own = targets[:, label] == 1
-        shares = [features[rows].sum(axis=0) + machines.RATIO_SMOOTHING for rows in (own, ~own)]
+        shares = [features[rows].sum(axis=0) + svm.RATIO_SMOOTHING for rows in (own, ~own)]
         ratio = np.log(shares[0] / shares[0].sum()) - np.log(shares[1] / shares[1].sum())
         alone = LinearSVC(C=0.5, class_weight="balanced" if exclusive else None, random_state=0)
         wanted = alone.fit(features * ratio, own).decision_function(features * ratio)
@@ -130,7 +130,7 @@ def test_many_labels_with_few_rows_are_compared_with_ridge_regression(labels):
     rows, cost = 8 * labels, 8 * labels * 170.0 * labels
     recipes = candidates(rows, labels, cost, exclusive=True, embedding=False)
     names = {base.solve.__name__ for recipe in recipes for base, _ in recipe.mixture}
-    assert names == {"ridge", "bayes", "machine"}
+    assert names == {"ridge", "bayes", "linear_svm"}
 
 
 def test_the_rows_that_a_machine_sees_grow_slower_than_the_table():
@@ -146,7 +146,7 @@ def test_class_weights_are_left_out_where_they_take_rows_from_many_labels():
     asked, wanted = table(2_400, 120, 60, 6, 0.8)
     right = [
         (solve(design, targets, strength, 0).decide(asked).argmax(1) == wanted.argmax(1)).mean()
-        for solve, strength in ((machine, 1.0), (unweighted, 0.5))
+        for solve, strength in ((linear_svm, 1.0), (unweighted, 0.5))
     ]
     assert right[1] > right[0] + 0.01
     cost = 10_000 * 190.0 * 227

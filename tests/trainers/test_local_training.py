@@ -12,7 +12,7 @@ from training_sets import fit
 
 from datasette_ftclassify.core.errors import TrainingError
 from datasette_ftclassify.trainers.local.candidates import candidates
-from datasette_ftclassify.trainers.local.machine import machine, ratio_machine, unweighted
+from datasette_ftclassify.trainers.local.linear_svm import linear_svm, nb_svm, unweighted
 from datasette_ftclassify.trainers.local.recipes import Design, bayes
 from datasette_ftclassify.trainers.local.ridge import ridge
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
@@ -237,7 +237,7 @@ def test_labels_that_all_or_no_rows_have_are_kept_apart_from_the_rest():
     assert mean[3] < 0.1
 
 
-@pytest.mark.parametrize("solve", [ridge, bayes, machine, ratio_machine, logistic])
+@pytest.mark.parametrize("solve", [ridge, bayes, linear_svm, nb_svm, logistic])
 def test_every_algorithm_tells_the_topics_apart(solve):
     from scipy import sparse
 
@@ -251,7 +251,7 @@ def test_every_algorithm_tells_the_topics_apart(solve):
 def test_large_tables_get_an_algorithm_that_takes_minutes():
     recipes = candidates(120_000, 230, 6e9, exclusive=True, embedding=False)
     dear = {base.solve for recipe in recipes for base, _ in recipe.mixture} - {bayes}
-    assert dear == {machine, unweighted}, "each label sees a tenth of the rows"
+    assert dear == {linear_svm, unweighted}, "each label sees a tenth of the rows"
     recipes = candidates(2_000_000, 9, 6e9, exclusive=True, embedding=False)
     dear = {base.solve for recipe in recipes for base, _ in recipe.mixture} - {bayes}
     assert dear == {logistic}, "all labels at once"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy.typing as npt
 
 from .label_names import by_name
-from .machine import machine, ratio_machine, seen_share, unweighted
+from .linear_svm import linear_svm, nb_svm, seen_share, unweighted
 from .recipes import SMOOTHING, Base, Recipe, bayes
 from .ridge import ridge
 from .sgd import logistic
@@ -18,15 +18,15 @@ from .sgd import logistic
 RIDGE = Base("ridge", ridge, 3.0)
 LIGHT_RIDGE = Base("lighter ridge", ridge, 1.0)
 BAYES = Base("naive Bayes", bayes, SMOOTHING)
-MACHINE = Base("support vector machine", machine, 0.5)
-SMOOTH_MACHINE = Base("smoother support vector machine", machine, 0.15)
-SHARP_MACHINE = replace(MACHINE, strength=1.0)
-UNWEIGHTED_MACHINE = Base("support vector machine without class weights", unweighted, 0.5)
-RATIO_MACHINE = Base("NB-SVM", ratio_machine, 0.5)
+SVM = Base("support vector machine", linear_svm, 0.5)
+SMOOTH_SVM = Base("smoother support vector machine", linear_svm, 0.15)
+SHARP_SVM = replace(SVM, strength=1.0)
+UNWEIGHTED_SVM = Base("support vector machine without class weights", unweighted, 0.5)
+RATIO_SVM = Base("NB-SVM", nb_svm, 0.5)
 NAMES = Base("likeness to the label's name", by_name, 1.0, names=True)
 VECTORS = Base("ridge regression on vectors", ridge, 3.0, vectors=True)
-VECTOR_MACHINE = Base("support vector machine on vectors", machine, 1.0, vectors=True)
-SMOOTH_VECTOR_MACHINE = replace(VECTOR_MACHINE, strength=0.5)
+VECTOR_SVM = Base("support vector machine on vectors", linear_svm, 1.0, vectors=True)
+SMOOTH_VECTOR_SVM = replace(VECTOR_SVM, strength=0.5)
 NAME_VECTORS = Base(
     "likeness to the vector of the label's name", by_name, 1.0, vectors=True, names=True
 )
@@ -41,7 +41,7 @@ FEW_EACH = 12
 """Rows a label up to which ridge regression is compared at every size: it is the best there (eight
 rows of 700 labels: .346, support vector machine .301), and has at most 14,000 rows or features."""
 NAMES_EACH = 50  # rows a label up to which the labels' names are looked at
-LARGE = 1e8  # stored values times labels, from where only one setting of the machine is tried
+LARGE = 1e8  # stored values times labels, from where only one setting of the SVM is tried
 SKEWED = 3  # times that the commonest label has the rows of the rarest, from where weights are said
 RATIO_COST, RATIO_LABELS = 2e7, 20
 """Stored values times labels, and labels, up to which NB-SVM is compared: one label after the other
@@ -65,19 +65,19 @@ def candidates(
     of_teacher = _with_teacher(n_rows + taught, exclusive) if taught else ()
     if not exclusive:
         recipes = _several(cost) + of_teacher
-        of_vectors = VECTOR_DESCENT if _is_slow(cost, 1.0) else SMOOTH_VECTOR_MACHINE
+        of_vectors = VECTOR_DESCENT if _is_slow(cost, 1.0) else SMOOTH_VECTOR_SVM
         vectors = _with_vectors(recipes, [of_vectors], (0.5, 1.0)) if embedding else ()
         return recipes + vectors
     recipes = _exclusive(n_rows, n_labels, cost) + of_teacher
     named = _with_names(n_rows) if names else ()
     if not embedding:
         return recipes + named
-    machines = n_rows > FEW_ROWS and not _is_slow(cost, seen_share(n_rows, n_labels))
+    svms = n_rows > FEW_ROWS and not _is_slow(cost, seen_share(n_rows, n_labels))
     return (
         *recipes,
         *named,
-        *_with_vectors(recipes, [VECTORS, VECTOR_MACHINE] if machines else [VECTORS]),
-        *_with_name_vectors(named, machines),
+        *_with_vectors(recipes, [VECTORS, VECTOR_SVM] if svms else [VECTORS]),
+        *_with_name_vectors(named, svms),
     )
 
 
@@ -94,31 +94,31 @@ def _exclusive(n_rows: int, n_labels: int, cost: float) -> tuple[Recipe, ...]:
         return (
             _alone(LIGHT_RIDGE),
             _mixed(LIGHT_RIDGE, BAYES, 0.5),
-            _mixed(LIGHT_RIDGE, SHARP_MACHINE, 1.0),
-            _alone(SHARP_MACHINE),
-            _mixed(SHARP_MACHINE, BAYES, 0.5),
+            _mixed(LIGHT_RIDGE, SHARP_SVM, 1.0),
+            _alone(SHARP_SVM),
+            _mixed(SHARP_SVM, BAYES, 0.5),
             BAYES_ALONE,
         )
     if cost > LARGE:
         # Many labels have few of the rows each: weighing these like all others costs two points
         # with 227 labels of 44 rows, and gains half a point with 77 of 130 (Banking77).
         many = seen_share(n_rows, n_labels) < 1
-        return _with_bayes(SHARP_MACHINE) + (_unweighted() if many else ())
-    with_ridge = (_alone(RIDGE), _mixed(RIDGE, BAYES, 0.5), _mixed(RIDGE, MACHINE, 1.0))
+        return _with_bayes(SHARP_SVM) + (_unweighted() if many else ())
+    with_ridge = (_alone(RIDGE), _mixed(RIDGE, BAYES, 0.5), _mixed(RIDGE, SVM, 1.0))
     # The usual choice where it is quick, since it was the best of these in the mean of six tables
-    # of 2 to 12 labels (.795; mixed with naive Bayes .791, the machine so .782).
+    # of 2 to 12 labels (.795; mixed with naive Bayes .791, the SVM so .782).
     with_ratios = (
-        _alone(RATIO_MACHINE),
-        _mixed(RATIO_MACHINE, BAYES, 0.5),
-        _mixed(RATIO_MACHINE, MACHINE, 1.0),
+        _alone(RATIO_SVM),
+        _mixed(RATIO_SVM, BAYES, 0.5),
+        _mixed(RATIO_SVM, SVM, 1.0),
     )
     return (
         *(with_ratios if cost <= RATIO_COST and n_labels <= RATIO_LABELS else ()),
-        _mixed(MACHINE, BAYES, 0.5),
-        _alone(MACHINE),
-        _mixed(MACHINE, BAYES, 1.0),
-        _alone(SMOOTH_MACHINE),
-        _mixed(SMOOTH_MACHINE, BAYES, 0.5),
+        _mixed(SVM, BAYES, 0.5),
+        _alone(SVM),
+        _mixed(SVM, BAYES, 1.0),
+        _alone(SMOOTH_SVM),
+        _mixed(SMOOTH_SVM, BAYES, 0.5),
         BAYES_ALONE,
         *(with_ridge if n_rows <= RIDGE_ROWS else ()),
     )
@@ -138,20 +138,20 @@ def _with_bayes(base: Base) -> tuple[Recipe, ...]:
 
 
 def _unweighted() -> tuple[Recipe, ...]:
-    return (_alone(UNWEIGHTED_MACHINE), _mixed(UNWEIGHTED_MACHINE, BAYES, 0.25))
+    return (_alone(UNWEIGHTED_SVM), _mixed(UNWEIGHTED_SVM, BAYES, 0.25))
 
 
 def left_out(n_rows: int, recipes: Sequence[Recipe]) -> str:
     """Which algorithms are not compared since they would take too long, in a sentence; empty where
     all are."""
     bases = {base.name: base for recipe in recipes for base, _ in recipe.mixture}.values()
-    machines = [base for base in bases if base.solve is machine and not base.names]
+    svms = [base for base in bases if base.solve is linear_svm and not base.names]
     missing = [] if any(base.solve is ridge for base in bases) else ["ridge regression"]
     if n_rows > FEW_ROWS:
-        if len(machines) < 2:
-            of = "" if not machines else "other strengths of the "
-            missing.append(f"{of}support vector machine{'' if machines else 's'}")
-        if not any(base.solve is ratio_machine for base in bases):
+        if len(svms) < 2:
+            of = "" if not svms else "other strengths of the "
+            missing.append(f"{of}support vector machine{'' if svms else 's'}")
+        if not any(base.solve is nb_svm for base in bases):
             missing.append("NB-SVM")
     if not missing:
         return ""
@@ -164,7 +164,7 @@ def weights_said(recipe: Recipe, counts: npt.NDArray[Any]) -> str:
     """That rare labels' rows count for more, in a sentence; empty where they need not, or do not.
     Labels exclude each other. counts: of each label's rows"""
     found = counts[counts > 0]
-    weighted = any(base.solve in (ridge, machine, ratio_machine) for base, _ in recipe.mixture)
+    weighted = any(base.solve in (ridge, linear_svm, nb_svm) for base, _ in recipe.mixture)
     if not weighted or found.max() < SKEWED * found.min():
         return ""
     return (
@@ -184,7 +184,7 @@ def _with_names(n_rows: int) -> tuple[Recipe, ...]:
     found = (_mixed(first, NAMES, 0.25), _mixed(first, NAMES, 0.5))
     if n_rows <= FEW_ROWS:
         return (*found, _mixed(first, NAMES, 1.0), _mixed(first, _naming(BAYES), 0.5))
-    second = _naming(MACHINE)
+    second = _naming(SVM)
     return (*found, _mixed(second, NAMES, 0.25), _mixed(second, NAMES, 0.5))
 
 
@@ -193,7 +193,7 @@ def _with_vectors(
 ) -> tuple[Recipe, ...]:
     """A model of the vectors alone beside that of the words, in which each counts for as much as
     it helps: together in one model, hundreds of dense features hide what single words say. Measured
-    in the mean of three tables of 100 rows: .784 beside each other, .742 in one model. A machine is
+    in the mean of three tables of 100 rows: .784 beside each other, .742 in one model. An SVM is
     better from some rows of each label on (77 labels, 1,000 rows: .838, ridge regression .800)."""
     usual, found = recipes[0], []
     for base in bases:
@@ -203,12 +203,12 @@ def _with_vectors(
     return tuple(found)
 
 
-def _with_name_vectors(named: Sequence[Recipe], machines: bool) -> tuple[Recipe, ...]:
+def _with_name_vectors(named: Sequence[Recipe], svms: bool) -> tuple[Recipe, ...]:
     if not named:
         return ()
-    if machines:
-        machine_of_names = _naming(VECTOR_MACHINE)
-        return _alone(machine_of_names), _blend(named[-2], machine_of_names, 2.0)
+    if svms:
+        svm_of_names = _naming(VECTOR_SVM)
+        return _alone(svm_of_names), _blend(named[-2], svm_of_names, 2.0)
     vectors = _naming(VECTORS)
     return (
         _blend(named[1], vectors, 1.0),
@@ -244,9 +244,9 @@ def _naming(base: Base) -> Base:
 def _several(cost: float) -> tuple[Recipe, ...]:
     if _is_slow(cost, 1.0):
         return (_alone(DESCENT),)
-    usual = replace(MACHINE, strength=0.1)
-    smooth = replace(SMOOTH_MACHINE, strength=0.03)
-    ratios = replace(RATIO_MACHINE, strength=0.1)  # 2,000 comments: .427, the others .408 and .396
+    usual = replace(SVM, strength=0.1)
+    smooth = replace(SMOOTH_SVM, strength=0.03)
+    ratios = replace(RATIO_SVM, strength=0.1)  # 2,000 comments: .427, the others .408 and .396
     return (_alone(ratios), _alone(usual), _alone(smooth))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .calibration import calibrate, platt
-from .candidates import BAYES, MACHINE, RIDGE
+from .candidates import BAYES, RIDGE, SVM
 from .features import FloatArray
 from .group_folds import Rows, deal, labels_seen
 from .linear import Array, log_sigmoid, log_softmax
@@ -90,7 +90,7 @@ def _unseen_scores(
 def quick_base(data: Data, cost: float = QUICK_COST) -> Base:
     """The best algorithm that takes seconds for this much data."""
     if data.cost <= cost and len(data.targets) > 300:
-        return MACHINE
+        return SVM
     exclusive = bool((data.targets.sum(axis=1) == 1).all())
     return RIDGE if len(data.targets) <= 300 and exclusive else BAYES
 
