@@ -15,8 +15,8 @@ from training_sets import fit
 
 from datasette_ftclassify.core.errors import ArtifactError, TrainingError
 from datasette_ftclassify.trainers.local import selection
-from datasette_ftclassify.trainers.local.asked_vectors import from_model, load
 from datasette_ftclassify.trainers.local.model import LocalModel
+from datasette_ftclassify.trainers.local.requested_vectors import from_model, load
 from datasette_ftclassify.trainers.local.serialization import from_parts, to_parts
 
 model2vec = pytest.importorskip("model2vec")

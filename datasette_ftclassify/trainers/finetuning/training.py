@@ -22,12 +22,12 @@ from ..encoders import made_here
 from ..encoders.encoder import digest_of, tokenizer_of
 from ..encoders.files import EncoderFiles
 from ..encoders.known import use_encoder
-from ..local.asked_vectors import about_encoder
 from ..local.calibrate_model import calibrate_model
 from ..local.features import MAX_CHARACTERS, FloatArray
 from ..local.group_folds import Rows as Positions
 from ..local.group_folds import deal
 from ..local.recipes import Targets
+from ..local.requested_vectors import about_encoder
 from ..local.serialization import to_parts
 from ..local.text_vectors import EncoderVectors
 from ..local.trainer import LocalTrainer

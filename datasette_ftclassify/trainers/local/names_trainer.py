@@ -70,7 +70,7 @@ class NamesTrainer:
         """
         check_taken(self, options)
         from ..encoders.known import use_encoder
-        from .asked_vectors import Encoding, about_encoder
+        from .requested_vectors import Encoding, about_encoder
         from .serialization import to_parts
         from .text_vectors import EncoderVectors
 

@@ -18,7 +18,6 @@ from ...core.labels import LabelSet
 from ...core.training_report import LocalReport
 from ..base import HeldOut, Progress, Taught, TrainingSet, no_progress, within
 from ..options import without_folders
-from .asked_vectors import Encoding, about_encoder, find_vectors
 from .calibrate_model import calibrate_model
 from .candidates import candidates, left_out, may_help, weights_said
 from .expected_time import ExpectedTime
@@ -29,6 +28,7 @@ from .large_tables import read_large, sample_rows
 from .memory import MemoryPlan, plan_memory
 from .model import LocalModel, as_stored
 from .recipes import WORD_WEIGHT, Linear, Targets
+from .requested_vectors import Encoding, about_encoder, find_vectors
 from .selection import Trial, compare
 from .text_vectors import EncoderVectors, TextVectors
 from .training_data import Data, Whole, as_indicators
