@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,15 +36,29 @@ def find_lookup(conn: sqlite3.Connection, task: Task) -> Lookup | None:
     return _lookup_of(conn, task.source, task.labels[0])
 
 
+def naming_tables(conn: sqlite3.Connection, table: str) -> dict[str, str]:
+    """By column, in small letters, the table that names the keys in it."""
+    found: dict[str, Lookup | None] = {}
+    for column, target, key in _keys(conn, table):
+        if column not in found:
+            found[column] = _lookup(conn, target, key)
+    return {column: lookup.table for column, lookup in found.items() if lookup is not None}
+
+
 def _lookup_of(conn: sqlite3.Connection, table: str, label: str) -> Lookup | None:
+    for column, target, key in _keys(conn, table):
+        if column == label.lower():
+            return _lookup(conn, target, key)
+    return None
+
+
+def _keys(conn: sqlite3.Connection, table: str) -> Iterator[tuple[str, str, str | None]]:
+    """Columns, in small letters, that refer to a table, and by which column of it."""
     keys = conn.execute(
         'select id, "table", "from", "to" from pragma_foreign_key_list(?)', [table]
     ).fetchall()
     parts = Counter(row[0] for row in keys)
-    for id_, target, column, key in keys:
-        if parts[id_] == 1 and column.lower() == label.lower():
-            return _lookup(conn, target, key)
-    return None
+    yield from ((column.lower(), to, key) for id_, to, column, key in keys if parts[id_] == 1)
 
 
 def find_table_behind_view(

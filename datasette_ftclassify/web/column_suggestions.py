@@ -7,7 +7,7 @@ filter may have to search a million rows for the first that it lets through.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
@@ -92,18 +92,23 @@ class TablePreview:
 
 
 def preview_table(
-    conn: sqlite3.Connection, choices: Choices, *, propose: bool = True
+    conn: sqlite3.Connection,
+    choices: Choices,
+    *,
+    propose: bool = True,
+    closed: Collection[str] = (),
 ) -> TablePreview:
     """Raises SourceError when there is no such table. Everything else that is wrong is in
     `errors`, beside what could be found.
 
     propose: fill in text and label columns that were not chosen; False when the user cleared them
+    closed:  columns that are not proposed for the labels, see `PageRequest`
     """
     source = relation(conn, choices.table)
     rows = _sample(conn, source)
     look = TablePreview(choices, source, _columns(conn, source, rows), len(rows))
     if propose:
-        _propose(look)
+        _propose(look, closed)
     try:
         look.merged = look.choices.merged_labels
     except FieldError as error:
@@ -171,7 +176,7 @@ def _columns(
     return found
 
 
-def _propose(look: TablePreview) -> None:
+def _propose(look: TablePreview, closed: Collection[str]) -> None:
     """Fills in the text and the label that nobody chose."""
     choices = look.choices
     free = [c for c in look.columns if c.filled and not c.ours and c.name != choices.split_column]
@@ -184,7 +189,8 @@ def _propose(look: TablePreview) -> None:
             look.proposed += ("text",)
     if not choices.label:
         used = set(choices.text)
-        labels = [c for c in free if c.name not in used and not c.is_key and _may_be_label(c)]
+        open_ = (c for c in free if c.name not in used and c.name.lower() not in closed)
+        labels = [c for c in open_ if not c.is_key and _may_be_label(c)]
         if labels:
             best = min(labels, key=_as_label)
             choices = replace(choices, label=(best.name,))

@@ -37,6 +37,8 @@ class PageRequest:
     damaged: why the classifier cannot be read; `table` is then our own of all classifiers, because
             nothing says what it was trained on
     refused: why the form was refused that is shown again; see `responses.form_page`
+    closed: columns of the table, in small letters, with keys of tables that the visitor may not
+            see: they are chosen for no labels, which go by their names there
     """
 
     datasette: Datasette
@@ -50,6 +52,7 @@ class PageRequest:
     behind: frozenset[str] = frozenset()
     damaged: str | None = None
     refused: FtclassifyError | None = None
+    closed: frozenset[str] = frozenset()
 
     @property
     def table(self) -> str:

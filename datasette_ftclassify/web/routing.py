@@ -28,7 +28,7 @@ from ..core.errors import (
     JobNotFound,
     SourceError,
 )
-from ..core.foreign_keys import find_lookup
+from ..core.foreign_keys import find_lookup, naming_tables
 from ..core.sqlite_errors import SQLITE_ERRORS
 from ..core.task import Task
 from ..store.classifiers import find_by_id, find_classifier
@@ -36,9 +36,18 @@ from ..store.jobs.job import Job
 from ..store.jobs.queries import Find
 from ..store.jobs.state import get_job
 from .classifier_names import tables_revealed
+from .form_fields import many
 from .page_request import PageRequest, wants_json
-from .permissions import PERMISSIONS, VIEW, WORK, may_see_jobs, may_view_database, may_view_instance
-from .refusals import NotAgreed
+from .permissions import (
+    PERMISSIONS,
+    VIEW,
+    WORK,
+    may_see_jobs,
+    may_view_database,
+    may_view_instance,
+    tables_allowed,
+)
+from .refusals import NotAgreed, NotAllowed
 
 _log = logging.getLogger(__name__)
 
@@ -153,6 +162,8 @@ class Route:
             require_whole()
         if not await ask.may(action):
             raise Forbidden(f"You may not do this: it needs the permission {action}.")
+        if self.about == "table":
+            await _close_columns(ask)
         return ask
 
     async def _find(self, ask: PageRequest) -> None:
@@ -182,6 +193,19 @@ class Route:
             if not self.damaged:
                 raise
             ask.damaged, ask.table_or_none = str(error), CLASSIFIERS
+
+
+async def _close_columns(ask: PageRequest) -> None:
+    """Raises NotAllowed where one of the `closed` columns is chosen for the labels."""
+    naming = await ask.read(lambda conn: naming_tables(conn, ask.table))
+    seen = await tables_allowed(ask.datasette, ask.actor, VIEW, ask.database, {*naming.values()})
+    ask.closed = frozenset(column for column, table in naming.items() if table not in seen)
+    for label in (*many(ask.given.get("label")), *ask.arguments("label")):
+        if label.lower() in ask.closed:
+            raise NotAllowed(
+                f"{label} holds keys of a table that names them, and that you may not see: choose "
+                "another column for the labels."
+            )
 
 
 def _missing(about: str) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -44,14 +44,20 @@ from ..responses import show
 PAGE_ROWS = 50
 
 
-def find_check(conn: sqlite3.Connection, number: str, table: str) -> Job | None:
-    """The check of that table with that number; None when there is none, or it is damaged."""
+def find_check(
+    conn: sqlite3.Connection, number: str, table: str, closed: Collection[str]
+) -> Job | None:
+    """The check of that table with that number; None when there is none, or it is damaged.
+
+    closed: columns whose labels are not told, see `PageRequest`
+    """
     try:
         job = get_job(conn, int(number))
-        source = settings_of(job, CheckSettings).task.source
+        task = settings_of(job, CheckSettings).task
     except (ValueError, OverflowError, FtclassifyError):
         return None
-    return job if job.kind == "check" and source == table else None
+    told = not any(label.lower() in closed for label in task.labels)
+    return job if told and job.kind == "check" and task.source == table else None
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ from datasette.utils.asgi import Forbidden, Response
 from ...core.errors import ClassifierInUse, FtclassifyError
 from ...jobs.agreements import paid_trainer
 from ...jobs.deletion import end_jobs
-from ...store.classifiers import find_classifier
+from ...store.classifiers import Classifier, find_classifier
 from ...store.deletion import Deletion, delete_classifier, plan_deletion
 from ...store.jobs.job import Job
 from ..background_reads import write_aside
+from ..classifier_names import seen_classifiers
 from ..events import DeleteClassifierEvent, track
 from ..lifespan import has_worker
 from ..page_request import PageRequest
-from ..permissions import may_view_table
 from ..responses import done
 from ..routing import table_of
 from .jobs import may_act
@@ -65,14 +65,13 @@ async def _as_seen(ask: PageRequest, deletion: Deletion) -> Deletion:
     if name is None:
         return deletion
 
-    def source(conn: sqlite3.Connection) -> str | None:
+    def find(conn: sqlite3.Connection) -> list[Classifier]:
         try:
-            return find_classifier(conn, name).task.source
+            return [find_classifier(conn, name)]
         except FtclassifyError:
-            return None  # damaged: nobody knows what it is about
+            return []  # damaged: nobody knows what it is about
 
-    table = await ask.read(source)
-    seen = table is not None and await may_view_table(*ask.visitor, table)
+    seen = await seen_classifiers(*ask.visitor, await ask.read(find))
     return deletion if seen else replace(deletion, default=None, hidden=True)
 
 

@@ -51,7 +51,7 @@ async def export_page(ask: PageRequest) -> Response:
     manifest, split = ask.argument("manifest"), ask.argument("split")
     if manifest or (ask.argument("download") and split):
         return await _download(ask, choices, chosen, manifest or split, manifest=bool(manifest))
-    look = await ask.read(lambda conn: preview_table(conn, choices))
+    look = await ask.read(lambda conn: preview_table(conn, choices, closed=ask.closed))
     return await _choose(ask, look, chosen)
 
 

@@ -16,11 +16,11 @@ from ...store.damaged import damaged_classifiers
 from ...store.jobs.queries import newest_brief, remembered
 from ...store.summaries import Summary, summaries
 from ...store.used_version import used_versions
-from ..classifier_names import tables_revealed
+from ..classifier_names import seen_classifiers, tables_revealed
 from ..datasette_reads import read_or
 from ..job_tables import JobTables, JobViewer, tables_of_job
 from ..page_request import PageRequest, page_url
-from ..permissions import DELETE, TRAIN, VIEW, may, may_view_database, tables_allowed
+from ..permissions import DELETE, TRAIN, VIEW, may_view_database, tables_allowed
 from ..registry import MenuItem, page
 from ..responses import show
 from ..routing import CLASSIFIERS
@@ -159,20 +159,19 @@ class _Database:
 
 
 async def _database(ask: PageRequest, name: str) -> _Database:
-    nothing: tuple[list[str], list[JobTables]] = [], []  # of tables of ours that we cannot read
-    sources, worked_on = await read_or(ask.datasette.get_database(name), _sources, nothing)
-    seen = {t for t in set(sources) if await may(ask.datasette, ask.actor, VIEW, name, t)}
+    nothing: tuple[list[Classifier], list[JobTables]] = [], []  # of tables that we cannot read
+    used, worked_on = await read_or(ask.datasette.get_database(name), _used, nothing)
+    seen = await seen_classifiers(ask.datasette, ask.actor, name, used)
     viewer = JobViewer(ask.datasette, ask.actor, name)
     return _Database(
         name,
         page_url(ask.datasette, name),
-        sum(source in seen for source in sources),
+        len(seen),
         sum([await viewer.sees(tables) for tables in worked_on]),
     )
 
 
-def _sources(conn: sqlite3.Connection) -> tuple[list[str], list[JobTables]]:
-    """The table of each classifier (its version in use), and those of each running job."""
-    sources = [classifier.task.source for classifier in used_versions(conn)]
+def _used(conn: sqlite3.Connection) -> tuple[list[Classifier], list[JobTables]]:
+    """Each classifier (its version in use), and the tables of each running job."""
     find, active = remembered(), newest_brief(conn, 100, active=True)
-    return sources, [tables_of_job(conn, job, find) for job in active]
+    return used_versions(conn), [tables_of_job(conn, job, find) for job in active]

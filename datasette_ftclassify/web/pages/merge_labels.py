@@ -96,7 +96,7 @@ def _task(conn: sqlite3.Connection, ask: PageRequest, own: Sequence[Classifier])
         return named(own, given["classifier"], table).task
     if not given["label"] and own:
         return max(own, key=lambda classifier: classifier.id).task
-    look = preview_table(conn, Choices(table))
+    look = preview_table(conn, Choices(table), closed=ask.closed)
     label = given["label"] or next(iter(look.choices.label), "")
     if not label:
         raise ReviewError("Choose the column of the labels.", fields=("label",))

@@ -100,7 +100,7 @@ def _task(
     if classifier:
         return named(own, classifier, table).task
     if check:
-        job = find_check(conn, check, table)
+        job = find_check(conn, check, table, ask.closed)
         if job is None:
             raise ReviewError(f"There is no check {check} of {table}.", fields=("check",))
         return settings_of(job, CheckSettings).task
@@ -135,7 +135,7 @@ async def _form(ask: PageRequest) -> Response:
     learnt, checks, queues = await ask.read(lambda conn: _read(conn, table))
     chosen = {name: ask.one(name) or ask.argument(name) for name in _FORM}
     why_not = await ask.read(lambda conn: _why_not(conn, table))
-    look = await ask.read(lambda conn: preview_table(conn, Choices(table)))
+    look = await ask.read(lambda conn: preview_table(conn, Choices(table), closed=ask.closed))
     columns = [column.name for column in look.columns]
     data = {
         "database": ask.database,

@@ -29,6 +29,7 @@ from ..background_reads import bring_up_to_date, read_aside, require_file, write
 from ..classifier_names import require_may_replace
 from ..finding_links import review_urls
 from ..form_fields import number, one, whole
+from ..job_tables import JobViewer, tables_of_job
 from ..lifespan import wake
 from ..operator_settings import access_of
 from ..page_request import PageRequest
@@ -153,7 +154,11 @@ async def _form(ask: PageRequest) -> Response:
 
 
 async def _require(ask: PageRequest, table: str, sweep_id: str) -> None:
-    if not await ask.read(lambda conn: any(sweep_jobs(conn, sweep_id, table))):
+    found = await ask.read(
+        lambda conn: {tables_of_job(conn, job) for job in sweep_jobs(conn, sweep_id, table)}
+    )
+    viewer = JobViewer(*ask.visitor)
+    if not found or not all([await viewer.sees(tables) for tables in found]):
         raise NotFound(f"There is no sweep {sweep_id} of {table}.")
 
 

@@ -71,7 +71,7 @@ async def _form(ask: PageRequest) -> Response:
     """The page with everything as it was chosen; at its top errors, or what is to be agreed to."""
     choices, check = Choices.read(ask.table, ask.fields), ask.one("check") or ask.argument("check")
     if ask.wants_json and ask.argument("progress"):
-        job = await ask.read(lambda conn: find_check(conn, check, choices.table))
+        job = await ask.read(lambda conn: find_check(conn, check, choices.table, ask.closed))
         return await show(ask, {"check": progress_of(job) if job else None})
     if ask.wants_json and ask.argument("preview"):
         look = await ask.read(lambda conn: preview_table(conn, choices, propose=False))
@@ -79,10 +79,12 @@ async def _form(ask: PageRequest) -> Response:
     if not (choices.text or choices.template or choices.label) and check:
         choices = await _as_checked(ask, choices, check)
     refusal, confirmation = ask.refusal, ask.to_agree(TrainConfirmation)
-    look = await ask.read(lambda conn: preview_table(conn, choices, propose=refusal is None))
+    look = await ask.read(
+        lambda conn: preview_table(conn, choices, propose=refusal is None, closed=ask.closed)
+    )
     if refusal is not None and (name := _field_of(ask.refused, look.choices)):
         look.errors.setdefault(name, refusal)
-    job = await ask.read(lambda conn: find_check(conn, check, look.source.name))
+    job = await ask.read(lambda conn: find_check(conn, check, look.source.name, ask.closed))
     checked = check_or_none(job) if job else None
     report = report_of(ask, checked, look.source) if checked else None
     current = job is not None and is_about(job, look)
@@ -170,7 +172,7 @@ def _links(ask: PageRequest, look: TablePreview, check: str) -> dict[str, str]:
 
 async def _as_checked(ask: PageRequest, choices: Choices, check: str) -> Choices:
     """What a check was about, for a link that says no more than its number."""
-    job = await ask.read(lambda conn: find_check(conn, check, choices.table))
+    job = await ask.read(lambda conn: find_check(conn, check, choices.table, ask.closed))
     if job is None:
         return choices
     return Choices.read(choices.table, settings_of(job, CheckSettings).fields)
