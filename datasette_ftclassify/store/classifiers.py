@@ -276,14 +276,14 @@ def not_found(conn: sqlite3.Connection, name: str | None, schema: str) -> Classi
 def _classifier(row: tuple[Any, ...]) -> Classifier:
     try:
         return Classifier(
-            id=row[0],
+            id=_number(row[0]),
             uid=_short(row[1]),
             name=_short(row[2]),
             version=int(row[3]),
             trainer=_short(row[4]),
             labels=LabelSet.from_dict(read_object(row[5], "label set")),
             task=Task.from_dict(read_object(row[13], "task", most_characters=MOST_SHOWN)),
-            split_id=row[7],
+            split_id=_number(row[7]),
             seed=int(row[8]),
             training_rows=int(row[9]),
             header=read_object(row[10], "header"),
@@ -295,6 +295,13 @@ def _classifier(row: tuple[Any, ...]) -> Classifier:
             f"Classifier {str(row[2])[:100]} is damaged in this file ({str(error)[:300]}): "
             "train it again."
         ) from error
+
+
+def _number(cell: object) -> int:
+    """An id, which statements are made with: SQLite keeps any text in such a column."""
+    if type(cell) is not int:
+        raise ValueError("an id is no number")
+    return cell
 
 
 def _short(cell: object) -> str:

@@ -99,6 +99,9 @@ TAMPERING = {
     "a label too few": lambda c: edit_json(c, "labels", lambda d: d["values"].pop()),
     "labels of odd types": lambda c: edit_json(c, "labels", lambda d: d.update(values=[{}, []])),
     "another kind": lambda c: edit_json(c, "labels", lambda d: d.update(kind="magic")),
+    "a number that is SQL": lambda c: c.execute(
+        "update _ftclassify_classifiers set split_id = '0 or (select max(message) from messages)'"
+    ),
     "an unknown trainer": lambda c: c.execute(
         "update _ftclassify_classifiers set trainer = 'os.system'"
     ),
