@@ -18,9 +18,12 @@ from ..core.database import quote
 from ..core.errors import ArtifactError
 from ..core.labels import LabelValue
 from ..core.untrusted_json import read_json
+from .cell_size import at_most, cut
 from .classifiers import now
 from .schema import upsert
 
+MOST_RAW = 10_000
+"""Characters of what a service said that are kept: a label has fewer."""
 _ASKED_AT_ONCE = 500
 """Keys in one query: SQLite takes 999 parameters."""
 
@@ -104,8 +107,7 @@ def find_answers(
     for start in range(0, len(wanted), _ASKED_AT_ONCE):
         some = wanted[start : start + _ASKED_AT_ONCE]
         rows = conn.execute(
-            "select input, labels, how, reason, raw, logprobs, other"
-            f" from {quote(schema)}._ftclassify_answers"
+            f"select input, {_CELLS} from {quote(schema)}._ftclassify_answers"
             f" where classifier_id = ? and input in ({', '.join('?' * len(some))})",
             [classifier_id, *some],
         )
@@ -113,7 +115,16 @@ def find_answers(
     return found
 
 
+_CELLS = ", ".join([
+    at_most("labels"), *map(cut, ("how", "reason")), cut("raw", MOST_RAW), at_most("logprobs"),
+    "case when other between 0 and 1 then other end",
+])  # fmt: skip
+"""Of any size in a file that somebody else has made."""
+
+
 def _read(row: tuple[Any, ...]) -> CachedAnswer | None:
+    if not all(text is None or isinstance(text, str) for text in row[2:5]):
+        return None
     try:
         labels = None if row[1] is None else tuple(read_json(row[1], "answer"))
         logprobs = None if row[5] is None else _logprobs(row[5])

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Protocol
 
 from ...core.labels import LabelSet
-from ...store.answers import CachedAnswer, find_answers, keep_answers
+from ...store.answers import MOST_RAW, CachedAnswer, find_answers, keep_answers
 from ...store.classifiers import Classifier
 from ...trainers.service import InferenceResponse
 
@@ -53,17 +53,13 @@ def find_sound(
     return {key: answer for key, answer in found.items() if is_sound(answer, classifier.labels)}
 
 
-_MOST_RAW = 10_000
-"""Characters of an answer that are kept: a label has fewer."""
-
-
 def kept_from(response: InferenceResponse) -> CachedAnswer:
     answer, scores = response.answer, response.scores
     return CachedAnswer(
         answer.labels,
         answer.how,
         answer.reason,
-        storable(answer.raw)[:_MOST_RAW],
+        storable(answer.raw)[:MOST_RAW],
         None if scores is None else scores.logprobs,
         None if scores is None else scores.other,
     )
