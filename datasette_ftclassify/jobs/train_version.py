@@ -15,7 +15,7 @@ from ..trainers.access import Access
 from ..trainers.base import Learner, TrainerOptions
 from ..trainers.configuration import read_access
 from ..trainers.registry import get_trainer
-from .agreements import check_brought
+from .agreements import agreement_to, check_brought
 from .settings import TrainSettings, settings_of
 from .train_request import TrainRequest
 from .version_rows import task_now, version_changes
@@ -60,6 +60,25 @@ def check_former(conn: sqlite3.Connection, first: Classifier, access: Access | N
     job = _former(conn, first)[0]
     if job is not None:
         check_brought(conn, job, access or read_access())
+
+
+def require_own_condition(conn: sqlite3.Connection, first: Classifier, access: Access) -> None:
+    """Raises TrainingError for a classifier whose rows are chosen by SQL that nobody here has
+    agreed to: whoever made the file wrote it, and it is not to run in a server's own process."""
+    task = first.task
+    if task.where is None and task.other is None:
+        return
+    for job in newest_jobs(conn, kind="train", state="finished"):
+        with suppress(FtclassifyError):
+            known = settings_of(job, TrainSettings).task
+            same = (known.where, known.other) == (task.where, task.other)
+            if same and agreement_to(conn, job, access) is not None:
+                return
+    raise TrainingError(
+        f"The rows of {first.title} are chosen by a condition in SQL that came with the file, and "
+        "nobody on this machine has agreed to it: no page runs it. Do this on the command line, or "
+        "train it anew."
+    )
 
 
 def _former(conn: sqlite3.Connection, first: Classifier) -> tuple[Job | None, TrainRequest]:

@@ -15,12 +15,14 @@ from datasette.utils.asgi import NotFound
 from ..core.database import decode
 from ..core.errors import FtclassifyError
 from ..core.time_limit import within
+from ..jobs import train_version
 from ..store.classifiers import has_store
 from ..store.jobs.job import Job
 from ..store.jobs.queue import put_in_queue
 from ..store.schema import ensure_schema
 from ..store.tables import checked, open_database
 from .lifespan import wake
+from .operator_settings import access_or_why
 from .page_request import PageRequest
 
 T = TypeVar("T")
@@ -77,6 +79,13 @@ async def read_aside(
             return function(conn)
 
     return await asyncio.to_thread(run)
+
+
+async def require_own_condition(ask: PageRequest) -> None:
+    """Call before rows are read as the classifier's task means them. Raises TrainingError, see
+    `train_version.require_own_condition`."""
+    access, _ = await access_or_why(ask.datasette)
+    await ask.read(lambda conn: train_version.require_own_condition(conn, ask.classifier, access))
 
 
 async def bring_up_to_date(ask: PageRequest) -> None:

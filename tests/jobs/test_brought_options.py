@@ -140,3 +140,54 @@ async def test_the_pages_and_the_command_say_it(trained: Path, folder: Path) -> 
     assert "Nobody on this machine has agreed to this training" in told
     with closing(connect(trained)) as conn:
         assert not [job for job in list_jobs(conn, "train") if job.state == "queued"]
+
+
+def chooses(path: Path, **task: object) -> Path:
+    """The file, whose classifiers and trainings chose their rows so."""
+    with closing(connect(path)) as conn, conn:
+        for table, column, at in (
+            ("_ftclassify_tasks", "definition", "$."),
+            ("_ftclassify_jobs", "settings", "$.task."),
+        ):
+            for name, value in task.items():
+                conn.execute(
+                    f"update {table} set {column} = json_set({column}, ?, json(?))",
+                    [at + name, json.dumps(value)],
+                )
+    return path
+
+
+SQL = "id in (select id from nowhere)"
+
+
+@pytest.mark.parametrize("task", [{"where": SQL}, {"other": {"label": "none", "where": SQL}}])
+async def test_no_page_runs_a_condition_that_came_with_the_file(
+    trained: Path, task: dict[str, object]
+) -> None:
+    datasette = serve(chooses(trained, **task), patient=True)
+    own = "/town/-/ftclassify/classifiers/topics"
+    for page in ("drift", "retrain", "other"):
+        shown = await get(datasette, f"{own}/{page}.json", ROOT)
+        assert shown.status_code == 400
+        assert "nowhere" not in shown.json()["error"]
+        assert "by a condition in SQL that came with the file" in shown.json()["error"]
+    for page, fields in (
+        ("retrain", {}),
+        ("other", {"action": "preview", "column": "message", "how": "contains", "value": "the"}),
+        ("minimum", {"wrong": "0.3", "groups": "column:topic"}),
+    ):
+        done = await submit(datasette, f"{own}/{page}", ROOT, **fields)
+        assert "by a condition in SQL that came with the file" in seen(done.text), page
+
+
+async def test_one_that_was_agreed_to_here_is_read_and_a_copy_is_not(tmp_path: Path) -> None:
+    own = tmp_path / "town.db"
+    town_database(own, 90).close()
+    chosen = ("--text", "message", "--label", "topic", "--name", "topics", "--no-curve")
+    run("train", own, "messages", *chosen, "--where", "length(message) > 1")
+    page = "/town/-/ftclassify/classifiers/topics/retrain.json"
+    said = (await get(serve(own, patient=True), page, ROOT)).json()
+    assert "that were held back from topics@1 judge both" in said["said"][0]
+    copied = Path(shutil.copy(own, tmp_path / "copied.db"))
+    refused = await get(serve(copied, patient=True), page.replace("town", "copied"), ROOT)
+    assert refused.status_code == 400

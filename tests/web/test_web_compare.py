@@ -187,3 +187,21 @@ async def test_rows_that_were_changed_since_are_told_on_the_page(
     assert page.status_code == 200
     assert "other labels" in str(caught.value)
     assert "evaluate both again" in unescape(page.text)
+
+
+async def test_no_condition_of_the_file_is_run_to_find_out_what_was_answered(
+    file: Path, tmp_path: Path
+) -> None:
+    """Nor is that asked where the answers are stored."""
+    path = Path(shutil.copy(file, tmp_path / "town.db"))
+    with closing(sqlite3.connect(path)) as conn, conn:
+        where = "id in (select id from nowhere)"
+        sql = "update _ftclassify_tasks set definition = json_set(definition, '$.where', ?)"
+        conn.execute(sql, [where])
+    page = f"{PAGE}.json?with=perfect"
+    assert (await get(serve(path), page)).json()["comparison"]["rows"] == 48
+    with closing(sqlite3.connect(path)) as conn, conn:
+        conn.execute("delete from _ftclassify_evaluation_rows")
+    told = (await get(serve(path), page)).json()
+    assert told["comparison"] is None
+    assert "by a condition in SQL that came with the file" in told["problem"]

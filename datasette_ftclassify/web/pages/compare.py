@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -11,12 +12,16 @@ from urllib.parse import urlencode
 from datasette.utils.asgi import Response
 
 from ...core.database import Relation
-from ...core.errors import EvaluationError, FtclassifyError
+from ...core.errors import EvaluationError, FtclassifyError, TrainingError
 from ...jobs.compare import MOST_COMPARED, Comparison, compare, is_comparable
+from ...jobs.train_version import require_own_condition
 from ...present import comparison as words
 from ...store.classifiers import Classifier, list_classifiers
+from ...store.evaluations import row_results
+from ...trainers.access import Access
 from ..background_reads import read_aside
 from ..classifier_names import seen_classifiers
+from ..operator_settings import access_or_why
 from ..page_request import PageRequest
 from ..permissions import VIEW
 from ..registry import page
@@ -51,7 +56,8 @@ async def compare_page(ask: PageRequest) -> Response:
     others = sorted(seen, key=lambda c: -c.id)
     chosen = _chosen(others, ask.arguments("with"))
     # It may take its time: of rows that no evaluation has stored, answers are computed here.
-    found = await read_aside(ask, lambda conn: _compared(conn, classifier, others, chosen))
+    access, _ = await access_or_why(ask.datasette)
+    found = await read_aside(ask, lambda conn: _compared(conn, classifier, others, chosen, access))
     titles, compared = [c.title for c in others], [c.title for c in chosen]
     data = {
         "database": ask.database,
@@ -87,19 +93,35 @@ def _compared(
     classifier: Classifier,
     others: Sequence[Classifier],
     chosen: Sequence[Classifier],
+    access: Access,
 ) -> _Found:
     if not chosen:
         return _Found(problem="There is no other classifier of this task yet.")
     known = {c.id for c in others} | {classifier.id}
+
+    def may(one: Classifier) -> bool:
+        with suppress(TrainingError):
+            _require_answers(conn, one, access)
+            return one.id in known
+        return False
+
     try:
-        found = compare(conn, classifier, *chosen, may=lambda c: c.id in known)
-    except EvaluationError as error:
+        for one in (classifier, *chosen):
+            _require_answers(conn, one, access)
+        found = compare(conn, classifier, *chosen, may=may)
+    except (EvaluationError, TrainingError) as error:
         return _Found(problem=str(error))
     source = table_of_texts(conn, classifier)
     texts = [
         text_of_row(conn, classifier, source, row.key) for row in found.disagreements[:SHOWN_ROWS]
     ]
     return _Found(found, texts, source)
+
+
+def _require_answers(conn: sqlite3.Connection, classifier: Classifier, access: Access) -> None:
+    """Raises as `require_own_condition` where what it answers would be found out by that."""
+    if not row_results(conn, classifier, limit=0)[1]:
+        require_own_condition(conn, classifier, access)
 
 
 def _more(ask: PageRequest, found: _Found, chosen: Sequence[str]) -> dict[str, Any]:

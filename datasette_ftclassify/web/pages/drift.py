@@ -9,7 +9,7 @@ from ...core.errors import FtclassifyError
 from ...core.typed_json import as_json
 from ...jobs.drift import find_drift
 from ...present.drift import drift_read, drift_sentences, drift_summary
-from ..background_reads import read_aside
+from ..background_reads import read_aside, require_own_condition
 from ..page_request import PageRequest
 from ..permissions import TRAIN
 from ..registry import page
@@ -22,6 +22,7 @@ async def drift_page(ask: PageRequest) -> Response:
     """Reads the newest rows of the table."""
     classifier, table = ask.classifier, ask.classifier.task.source
     try:
+        await require_own_condition(ask)
         found = await read_aside(ask, lambda conn: find_drift(conn, classifier))
         source = await ask.read(lambda conn: relation(conn, table))
     except FtclassifyError as error:

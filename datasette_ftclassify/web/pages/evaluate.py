@@ -20,7 +20,7 @@ from ...jobs.remote.model_names import deploy
 from ...jobs.remote.models import deploys
 from ...store.classifiers import Classifier, find_by_id
 from ...trainers.access import Access
-from ..background_reads import bring_up_to_date, queue_aside, read_aside
+from ..background_reads import bring_up_to_date, queue_aside, read_aside, require_own_condition
 from ..finding_links import review_urls
 from ..form_fields import number
 from ..operator_settings import access_of
@@ -85,6 +85,8 @@ async def _deployed(ask: PageRequest, classifier: Classifier, access: Access) ->
 async def _confirmation(
     ask: PageRequest, classifier: Classifier, access: Access
 ) -> EvaluateConfirmation | None:
+    if paid_service(classifier) is not None:  # else nothing is read here
+        await require_own_condition(ask)
     found = await read_aside(ask, lambda conn: confirm_evaluate(conn, classifier, access))
     if found is not None:
         require_priced(classifier.title, found.estimate)

@@ -15,7 +15,7 @@ from ...present.minimum import read_minimum
 from ...store.classifiers import Classifier
 from ...store.minimum_scores import MinimumScore, set_minimum
 from .. import charts
-from ..background_reads import read_aside
+from ..background_reads import read_aside, require_own_condition
 from ..form_fields import number
 from ..page_request import PageRequest
 from ..permissions import MINIMUM, VIEW
@@ -48,6 +48,8 @@ async def _keep(ask: PageRequest) -> Response:
     require_mutable(ask)
     classifier = ask.classifier
     choice = _choice({name: ask.one(name) for name in FIELDS if name in ask.given})
+    if choice is not None and choice.groups != "":  # those of a column are found by the rows
+        await require_own_condition(ask)
     by = None if ask.actor is None else str(ask.actor.get("id"))[:200]
     # It may take its time, in which others want to write.
     chosen = await read_aside(ask, lambda conn: chosen_minimum(conn, classifier, choice, by))

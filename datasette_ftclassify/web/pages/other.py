@@ -31,7 +31,7 @@ from ...jobs.other_rows import (
 from ...jobs.train_request import TrainRequest
 from ...store.classifiers import Classifier
 from ...trainers.access import Access
-from ..background_reads import read_aside, require_file
+from ..background_reads import read_aside, require_file, require_own_condition
 from ..classifier_names import require_may_replace
 from ..datasette_reads import page_seconds
 from ..operator_settings import access_or_why
@@ -60,6 +60,7 @@ async def other_page(ask: PageRequest) -> Response:
 async def _act(ask: PageRequest) -> Response:
     classifier, action = ask.classifier, ask.action("preview", "train")
     access, _ = await access_or_why(ask.datasette)
+    await require_own_condition(ask)
 
     def plan(conn: sqlite3.Connection) -> tuple[Task, TrainRequest]:
         return _task(conn, ask, classifier), new_version(conn, classifier, access)
@@ -142,6 +143,7 @@ async def _shown(ask: PageRequest, preview: OtherPreview | None = None) -> Respo
         answerer = error
     found = None
     try:
+        await require_own_condition(ask)
         found = await read_aside(
             ask,
             lambda conn: _propose(conn, classifier, access, answerer),

@@ -22,7 +22,7 @@ from ...jobs.version_rows import corrected, corrections, version_changes_of_few
 from ...present.settings import settings_list
 from ...trainers.base import Learner
 from ...trainers.registry import get_trainer
-from ..background_reads import bring_up_to_date, read_aside, require_file
+from ..background_reads import bring_up_to_date, read_aside, require_file, require_own_condition
 from ..classifier_names import require_may_replace
 from ..datasette_reads import page_seconds
 from ..finding_links import review_urls
@@ -51,6 +51,7 @@ async def retrain_page(ask: PageRequest) -> Response:
 async def _train(ask: PageRequest) -> Response:
     classifier = ask.classifier
     access = await access_of(ask.datasette)
+    await require_own_condition(ask)
     task, request = await read_aside(ask, lambda conn: version_request(conn, classifier, access))
     if get_trainer(request.trainer).capabilities.costs_money:
         await require_may_pay(ask, f"A new version of {classifier.name}", access)
@@ -78,6 +79,7 @@ async def _shown(ask: PageRequest) -> Response:
     changes = None
     readable = True
     try:
+        await require_own_condition(ask)
         await ask.read(lambda conn: check_former(conn, classifier, access))
         changed = await ask.read(lambda conn: corrections(conn, classifier))
         changes = await read_aside(
