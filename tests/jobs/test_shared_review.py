@@ -196,3 +196,23 @@ def test_an_ordinary_queue_has_no_agreement(conn: sqlite3.Connection, job: Job) 
         agreement(conn, other)
     with pytest.raises(ReviewError, match="From 1 to 10"):
         submit_review(conn, ReviewSettings(task, "audit", people=11))
+
+
+@pytest.mark.parametrize(("column", "value"), [("source", "others"), ("columns", '["text"]')])
+def test_nothing_is_undone_in_a_table_that_is_not_the_queue_s(
+    conn: sqlite3.Connection, job: Job, column: str, value: str
+) -> None:
+    """Whoever may change labels of the queue's table, may do so there alone, whatever the record of
+    a change says."""
+    answer(conn, job, "ann", "garden")
+    answer(conn, job, "bob", "garden")
+    accept_agreed(conn, job, "eve")
+    batch = last_of_queue(conn, job.id)
+    assert batch is not None
+    with conn:
+        conn.execute("create table others as select * from letters")
+        conn.execute(f"update _ftclassify_change_batches set {column} = ?", [value])
+        conn.execute("update _ftclassify_label_changes set cells_before = '[\"mine\"]'")
+    with pytest.raises(ReviewError, match="This queue has no change"):
+        undo_batch(conn, batch.id, "eve", job)
+    assert "mine" not in {label for (label,) in conn.execute("select label from others")}

@@ -14,6 +14,7 @@ from ...store.jobs.state import get_job
 from ...store.label_changes import Change, mark_undone
 from ...store.schema import ensure_schema, transaction
 from ...store.shared_answers import settle
+from .build import queue_facts
 from .changes import people_of, write_cells
 from .rows import exact
 
@@ -47,8 +48,11 @@ def undo_batch(conn: sqlite3.Connection, batch_id: int, who: str, of: Job | str)
         if isinstance(of, str):
             if batch.source.lower() != of.lower() or batch.job_id is not None:
                 raise ReviewError(f"Table {of} has no merge {batch_id}.")
-        elif batch.job_id != of.id:
-            raise ReviewError(f"This queue has no change {batch_id} of many rows.")
+        else:
+            task = queue_facts(of)[1].task  # the permissions that count are those of its table
+            own = (of.id, task.source, task.labels)
+            if (batch.job_id, batch.source, batch.columns) != own:
+                raise ReviewError(f"This queue has no change {batch_id} of many rows.")
         if batch.undone_at is not None:
             raise ReviewError(f"{batch.undone_by} has undone that already.")
         source = relation(conn, batch.source)
