@@ -346,6 +346,11 @@ def meant_by(shown: Cell) -> tuple[Cell, ...]:
 _BLOB = re.compile(r"x'(?:[0-9a-f]{2})*'")
 
 
+def schema_version(conn: sqlite3.Connection) -> int:
+    """Another one when a table was changed, or a VACUUM may have given rows other rowids."""
+    return count(conn, "pragma schema_version")
+
+
 def count(conn: sqlite3.Connection, sql: str, params: object = ()) -> int:
     with closing(conn.execute(sql, params)) as cursor:  # type: ignore[arg-type]
         return int(cursor.fetchone()[0])

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from ..core.database import Cell, Relation, count, quote, stored_key, unpacked
+from ..core.database import Cell, Relation, quote, schema_version, stored_key, unpacked
 from ..core.errors import PredictError
 from ..core.job_events import STARTED_OVER
 from ..store.jobs.events import note
@@ -41,7 +41,7 @@ class RowCursor:
         the first row. Raises PredictError when it came to that too often."""
         before = job.position
         job.position = self.now(conn, before)
-        self._version = _version(conn) if self._moves else 0
+        self._version = schema_version(conn) if self._moves else 0
         if before is None or job.position is not None:
             return
         self._starts += 1
@@ -56,7 +56,11 @@ class RowCursor:
     def now(self, conn: sqlite3.Connection, position: list[Any] | None) -> list[Any] | None:
         """Where a job's place is now; None: before the first row, or not to be found."""
         mark = position[-1] if position else None
-        if not self._moves or not isinstance(mark, dict) or mark.get("schema") == _version(conn):
+        if (
+            not self._moves
+            or not isinstance(mark, dict)
+            or mark.get("schema") == schema_version(conn)
+        ):
             return position
         key = mark.get("key")
         names = self._target.primary_key
@@ -69,19 +73,19 @@ class RowCursor:
 
     def check(self, conn: sqlite3.Connection) -> None:
         """Raises RowsMoved when what was read since `begin` may be about other rows."""
-        if self._moves and _version(conn) != self._version:
+        if self._moves and schema_version(conn) != self._version:
             raise RowsMoved
 
     def note_version(self, conn: sqlite3.Connection) -> None:
         """After a change of the schema by the transaction that has checked the place."""
-        self._version = _version(conn) if self._moves else 0
+        self._version = schema_version(conn) if self._moves else 0
 
     def after(self, conn: sqlite3.Connection, key: tuple[Cell, ...]) -> list[Any]:
         """The place behind a row, as JSON."""
         place = stored_key(key)
         if not self._moves:
             return place
-        mark: dict[str, Any] = {"schema": _version(conn)}
+        mark: dict[str, Any] = {"schema": schema_version(conn)}
         if names := self._target.primary_key:
             columns = ", ".join(map(quote, names))
             sql = f"select {columns} from {quote(self._target.name)} where {self._target.rowid} = ?"
@@ -103,7 +107,3 @@ def _is_kept(conn: sqlite3.Connection, target: Relation) -> bool:
     # Any other primary key has an index of its own.
     sql = "select 1 from pragma_index_list(?) where origin = 'pk'"
     return conn.execute(sql, [target.name]).fetchone() is None
-
-
-def _version(conn: sqlite3.Connection) -> int:
-    return count(conn, "pragma schema_version")

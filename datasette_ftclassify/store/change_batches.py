@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ..core.database import Cell, Key
+from ..core.database import Cell, Key, schema_version
 from ..core.errors import ReviewError
 from ..core.typed_json import read_stored
 from ..core.untrusted_json import read_json
@@ -27,6 +27,7 @@ class ChangeBatch:
 
     job_id:  of the queue; None: they were made in no queue
     columns: the label columns
+    schema_version: SQLite's when the rows' keys were noted; None: not known
     said:    what was done, a sentence
     rows:    that were changed
     """
@@ -41,6 +42,7 @@ class ChangeBatch:
     created_at: str
     undone_by: str | None
     undone_at: str | None
+    schema_version: int | None = None
 
 
 def add_batch(
@@ -55,8 +57,16 @@ def add_batch(
     """Call inside the transaction that makes the changes, and `set_rows` at its end."""
     cursor = conn.execute(
         "insert into _ftclassify_change_batches (job_id, source, columns, said, rows, who,"
-        " created_at) values (?, ?, ?, ?, 0, ?, ?)",
-        [job_id, source, json.dumps(list(columns), ensure_ascii=False), said, who, now()],
+        " created_at, schema_version) values (?, ?, ?, ?, 0, ?, ?, ?)",
+        [
+            job_id,
+            source,
+            json.dumps(list(columns), ensure_ascii=False),
+            said,
+            who,
+            now(),
+            schema_version(conn),
+        ],
     )
     return int(cursor.lastrowid or 0)
 
@@ -101,14 +111,12 @@ _BATCH = ", ".join([
 
 
 def get_batch(conn: sqlite3.Connection, batch_id: int) -> ChangeBatch:
-    """Raises ReviewError for none, ArtifactError."""
-    found = None
-    if has_table(conn, "change_batches"):
-        sql = f"select {_BATCH} from _ftclassify_change_batches where id = ?"
-        found = conn.execute(sql, [batch_id]).fetchone()
+    """Call after ensure_schema. Raises ReviewError for none, ArtifactError."""
+    sql = f"select {_BATCH}, schema_version from _ftclassify_change_batches where id = ?"
+    found = conn.execute(sql, [batch_id]).fetchone()
     if found is None:
         raise ReviewError(f"There is no change {batch_id} of many rows.")
-    return _batch(found)
+    return replace(_batch(found[:-1]), schema_version=found[-1])
 
 
 def list_batches(conn: sqlite3.Connection, source: str) -> list[ChangeBatch]:

@@ -358,6 +358,10 @@ _MIGRATIONS: dict[str, tuple[str, ...]] = {
     # JSON, see minimum_scores.KeptTree; NULL: no group answers below the minimum score
     "m014_label_trees": ("alter table _ftclassify_minimum_scores add column tree text",),
     "m015_change_batches": CHANGE_BATCHES,
+    # SQLite's, when the keys of the rows were read: rowids hold as long; NULL: not known
+    "m016_schema_versions": (
+        "alter table _ftclassify_change_batches add column schema_version integer",
+    ),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from ...core.database import Key, relation, row_condition
+from ...core.database import Key, relation, row_condition, schema_version
 from ...core.errors import ReviewError
 from ...core.humanize import counted
 from ...store.change_batches import changes_of, get_batch, mark_batch_undone
@@ -57,6 +57,12 @@ def undo_batch(conn: sqlite3.Connection, batch_id: int, who: str, of: Job | str)
             raise ReviewError(f"{batch.undone_by} has undone that already.")
         source = relation(conn, batch.source)
         source.require_columns(batch.columns)
+        if not source.primary_key and batch.schema_version != schema_version(conn):
+            raise ReviewError(
+                f"{source.name} has no primary key, and tables of the file were changed since, so "
+                "its rows may have other numbers (VACUUM): nothing is undone. The labels that they "
+                "had are in _ftclassify_label_changes."
+            )
         restored, kept = [], 0
         for change in list(changes_of(conn, batch_id)):
             row = row_condition(source, change.key)

@@ -155,6 +155,12 @@ def undo(conn: sqlite3.Connection, job: Job, who: str, change_id: int | None = N
         if change.action in ("answer", "pass"):
             _check_own(change, queued, who)
         if change.action == "label":
+            now = None if queue.source.primary_key else read_row(conn, queue, queued)
+            if now is not None and now.moved:
+                raise RowChanged(
+                    f"{queue.source.name} has no primary key, and this row has another text by "
+                    "now, so it may be another one (VACUUM): nothing was undone."
+                )
             write_row(conn, queue, queued, change.after, change.before, undoing=True)
         mark_undone(conn, change, who)
         if queue.people > 1:
