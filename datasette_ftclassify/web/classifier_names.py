@@ -5,12 +5,14 @@ A name is shared by its versions, which may have learnt from different tables.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
 from datasette.app import Datasette
 
-from ..store.classifiers import Classifier, list_classifiers
+from ..store.aliases import resolve_alias
+from ..store.classifiers import Classifier, has_store, list_classifiers
 from .page_request import PageRequest
 from .permissions import TRAIN, VIEW, tables_allowed
 from .refusals import NotAllowed
@@ -59,4 +61,12 @@ async def require_may_replace(
 
 
 async def _versions(ask: PageRequest, name: str) -> list[Classifier]:
-    return await ask.read(lambda conn: list_classifiers(conn, name=name))
+    """Those of the classifier that answers to the name, perhaps as its earlier one."""
+
+    def find(conn: sqlite3.Connection) -> list[Classifier]:
+        found = list_classifiers(conn, name=name)
+        if not found and has_store(conn):
+            found = list_classifiers(conn, name=resolve_alias(conn, name))
+        return found
+
+    return await ask.read(find)

@@ -144,6 +144,8 @@ async def _change(ask: PageRequest) -> Response:
             f"You may not do this with all versions of {classifier.name}: it needs the "
             f"permission {DELETE} for each table that one was trained on."
         )
+    if action == "rename" and not await may_all(ask, DELETE, new.strip()):
+        raise Forbidden(f"You may not use the name {new.strip()}: choose another one.")
 
     access = await access_of(ask.datasette)
 

@@ -36,6 +36,7 @@ from ...store.jobs.state import brief_jobs, note_terms
 from ...store.jobs.states import ACTIONS
 from ...store.schema import transaction
 from .. import job_facts as parts
+from ..classifier_names import require_may_replace
 from ..form_fields import number
 from ..job_tables import JobTables, JobViewer, tables_of_job
 from ..lifespan import has_worker, wake
@@ -242,6 +243,9 @@ async def _act(ask: PageRequest) -> Response:
             "database that may be changed."
         )
     requested = ask.action(*ACTIONS)
+    made = job.settings.get("name")
+    if requested not in ("pause", "cancel") and isinstance(made, str):
+        await require_may_replace(ask, made, ": cancel this job, and train under another name")
     limit = (
         number("limit_usd", ask.one("limit_usd"), LIMIT_USD)
         if paid and requested in ("run", "resume", "retry")
