@@ -210,7 +210,7 @@ def _rest(facts: Facts, names: list[str]) -> Iterator[Finding]:
     yield facts.finding(
         "no-label-for-the-rest",
         f"A text about anything else gets one of the {len(names):,} labels, too: none of them is "
-        f"for everything else.",
+        "for everything else.",
         count=len(names),
     )
 
@@ -255,7 +255,7 @@ def _imbalance(facts: Facts, counts: dict[LabelValue, int]) -> Iterator[Finding]
         "imbalance",
         f"The label {named(facts.name_of(largest))} has {counts[largest]:,} examples "
         f"({share:.0%}){times if ratio >= 2 else ''}.",
-        f"Look at the figures of each label rather than accuracy (always answering the largest "
+        "Look at the figures of each label rather than accuracy (always answering the largest "
         f"scores {share:.0%}), and label more of the small ones.",
         count=counts[largest],
         severity="warning" if ratio >= STRONG_IMBALANCE or share >= MAJORITY else "info",

@@ -128,7 +128,7 @@ def _lists(facts: Facts) -> Iterator[Finding]:
                 f"{len(lists):,} labels look like several labels with something else than "
                 f"{delimiter_words(facts.task.delimiter)} between them: {names_listing(lists, 3)}.",
                 f"Write {delimiter_words(facts.task.delimiter)} between all labels; otherwise each "
-                f"of these is one label.",
+                "of these is one label.",
                 count=len(lists),
                 severity="warning",
             )
@@ -142,7 +142,7 @@ def _lists(facts: Facts) -> Iterator[Finding]:
             f"{len(lists):,} labels look like several labels with {delimiter_words(delimiter)} "
             f"between them: {names_listing(lists, 3)}.",
             f"If they are, choose {delimiter_words(delimiter)} as the delimiter; otherwise each is "
-            f"one label.",
+            "one label.",
             count=len(lists),
             severity="warning",
             delimiter=delimiter,

@@ -87,7 +87,7 @@ def _unnamed(facts: Facts, labels: Sequence[LabelValue]) -> Iterator[Finding]:
         f"{one_or_more(rows, '1 example has a label', f'{rows:,} examples have labels')} that "
         f"{lookup.table} has no name for: {names_listing([label_name(key) for key in keys])}.",
         f"Add the missing rows to {lookup.table}, or correct the labels; until then the key is the "
-        f"name.",
+        "name.",
         count=rows,
         where=in_list(facts.task.labels[0], keys),
     )

@@ -92,7 +92,7 @@ def _near_copies(facts: Facts) -> Iterator[Finding]:
         yield facts.finding(
             "conflicting-near-duplicates",
             f"{rows_text(facts.disputed_copies.count).capitalize()} are near copies of each other "
-            f"with different labels, in "
+            "with different labels, in "
             f"{counted(facts.disputed_groups, 'group')}.",
             seen=facts.disputed_copies,
             groups=facts.disputed_groups,

@@ -74,7 +74,7 @@ def agree(
     if limit_usd is not None and estimate.usd is not None and limit_usd < estimate.usd:
         say(
             f"The limit of {dollars(limit_usd)} will be reached before the end: the job will then "
-            f"pause and keep what it has."
+            "pause and keep what it has."
         )
     if review is not None:
         for line in review_lines(review):

@@ -194,7 +194,7 @@ def cancel_at_service(conn: sqlite3.Connection, job: Job) -> Job:
     except FtclassifyError:
         say(
             f"The service was not told, so what job {job.id} has begun there may continue and cost "
-            f"money. Fix what the job says and cancel it again, or cancel it at the service."
+            "money. Fix what the job says and cancel it again, or cancel it at the service."
         )
     return get_job(conn, job.id)
 

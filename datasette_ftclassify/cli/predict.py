@@ -203,7 +203,7 @@ def _say_begun(conn: sqlite3.Connection, plan: Plan) -> None:
         what = counted(batches, "batch", "batches")
         say(
             f"Job {job.id} goes on, with {what} at the service: their requests are not sent or "
-            f"paid for again, although the estimate below counts them."
+            "paid for again, although the estimate below counts them."
         )
 
 

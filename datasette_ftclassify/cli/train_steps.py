@@ -216,7 +216,7 @@ def follow_training(
         command = work_command(conn, job, database, base_url)
         raise Stopped(
             f"Stopped following job {job.id}. What has begun at {host} continues there. Give the "
-            f"same"
+            "same"
             f" command again to follow it to its end, or: {command}"
             f"\nTo end it there: {our_command('jobs', 'cancel', database, job.id)}"
         ) from None

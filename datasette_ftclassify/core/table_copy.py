@@ -230,7 +230,7 @@ def _make(conn: sqlite3.Connection, part: Part) -> None:
     except (*SQLITE_ERRORS, *SQLITE_WARNINGS) as error:
         raise SourceError(
             f"The {part.kind} {part.name} cannot be copied: {error}. To leave it out, name the "
-            f"tables to copy.",
+            "tables to copy.",
             fields=("tables",),
         ) from error
 

@@ -103,5 +103,5 @@ def _watch(
 def _too_slow(seconds: float) -> TooSlow:
     return TooSlow(
         f"The database took longer than {seconds:g} s to answer. Try again when it is less busy; "
-        f"if that does not help, a table or view of the file is too large or never ends."
+        "if that does not help, a table or view of the file is too large or never ends."
     )

@@ -155,11 +155,11 @@ def require_agreement(
         raise JobPaused(f"Job {job.id} is not run. {why}")
 
 
-def check_brought(conn: sqlite3.Connection, job: Job, access: Access) -> None:
-    """Raises TrainingError for a training that nobody on this machine has agreed to as it stands,
-    and that has options which a database file may not bring, see `check_from_file`; JobError for
+def check_brought(job: Job) -> None:
+    """For a job that nobody on this machine has agreed to as it stands. Raises TrainingError for a
+    training with options that a database file may not bring, see `check_from_file`; JobError for
     settings that are none."""
-    if job.kind == "train" and agreement_to(conn, job, access) is None:
+    if job.kind == "train":
         request = settings_of(job, TrainSettings).request
         check_from_file(get_trainer(request.trainer), request.chosen)
 
@@ -178,16 +178,15 @@ def ask(
     """
     with transaction(conn):  # a worker must not take it under the old terms
         job = ask_job(conn, job_id, action)
-        if action in _RUNS:
-            check_brought(conn, job, access)
-        if action in _RUNS or is_ending(job):
-            before = agreement_to(conn, job, access) or Agreement("")
+        runs = action in ("run", "resume", "retry")
+        if runs or is_ending(job):
+            before = agreement_to(conn, job, access)
+            if before is None and runs:
+                check_brought(job)
+            before = before or Agreement("")
             limit = before.limit_usd if limit_usd is None else limit_usd
             agree(conn, job, access, limit, before.expected_usd)
     return job
-
-
-_RUNS = ("run", "resume", "retry")
 
 
 def paid_trainer(conn: sqlite3.Connection, job: Job) -> str | None:

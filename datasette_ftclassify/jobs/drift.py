@@ -189,7 +189,7 @@ def _source(conn: sqlite3.Connection, classifier: Classifier) -> Relation:
     if not source.identity:
         raise EvaluationError(
             f"{source.name} is a view, whose rows have no identity: train on its table to see "
-            f"which rows are new."
+            "which rows are new."
         )
     if not knows_training_rows(conn, classifier.split_id):
         raise EvaluationError(

@@ -157,7 +157,7 @@ def _text(error: Exception) -> str:
     if "no such" in str(error):
         return (
             f"A table was changed while the job was at it: {error}. If you restore it, retry the "
-            f"job; otherwise start a new one."
+            "job; otherwise start a new one."
         )
     return f"The database does not let the job continue: {error}. Fix that, then retry the job."
 

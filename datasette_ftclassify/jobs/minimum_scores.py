@@ -336,7 +336,7 @@ def _no_rows(classifier: Classifier) -> str:
     if service_of(classifier) is not None:
         return (
             f"Nothing can be promised for {classifier.title}: its model is at a service and has no "
-            f"answers to held-out rows. Choose a fixed score."
+            "answers to held-out rows. Choose a fixed score."
         )
     if classifier.report.get("chosen_rows") == classifier.training_rows:
         return (

@@ -206,8 +206,8 @@ def load_model(folder: str | Path) -> tuple[PortableModel, Answerer]:
     if not isinstance(trainer, Learner):
         raise ArtifactError(
             f"The model of {root} is at a service ({model.trainer}) that charges per request, and "
-            f"a folder only holds local models. Use it on a table in a database, which shows the "
-            f"price first."
+            "a folder only holds local models. Use it on a table in a database, which shows the "
+            "price first."
         )
     predictor = trainer.load(model.header, model.parts)
     if not fits(predictor, model.labels):

@@ -40,7 +40,7 @@ def check_follow(
     if service_of(classifier) is not None:
         raise PredictError(
             f"{classifier.title} is at a service: only classifiers whose model is in the file can "
-            f"classify new rows automatically."
+            "classify new rows automatically."
         )
     if request.where or request.unlabelled:
         raise PredictError("New rows can be classified automatically only if all rows are chosen.")

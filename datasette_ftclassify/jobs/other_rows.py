@@ -117,7 +117,7 @@ def least_known(
     if not measures_known(classifier):
         raise TrainingError(
             f"{classifier.title} does not say how familiar a text is: train a new version first, "
-            f"or mark the rows by a condition."
+            "or mark the rows by a condition."
         )
     target = find_target(conn, classifier, classifier.task.source)
     answerer = answerer or load_answerer(conn, classifier)

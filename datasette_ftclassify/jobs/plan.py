@@ -232,7 +232,7 @@ def check_roles(
     if columns.known and not here:
         raise PredictError(
             f"{title} is at a service, which does not say how familiar a text is: leave out the "
-            f"column known."
+            "column known."
         )
     always = threshold is None and min_known is None
     if here and (columns.raw or (columns.reason and always)):
@@ -254,7 +254,7 @@ def check_threshold(classifier: TrainedModel, threshold: Any) -> float | None:
     if not classifier.labels.exclusive:
         raise PredictError(
             f"{classifier.title} may give a row several labels, each with its own threshold: leave "
-            f"out the minimum score.",
+            "out the minimum score.",
             fields=("min_score",),
         )
     if not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
@@ -273,13 +273,13 @@ def check_min_known(classifier: TrainedModel, least: Any) -> float | None:
     if service_of(classifier) is not None:
         raise PredictError(
             f"{classifier.title} is at a service, which does not say how familiar a text is: leave "
-            f"out the minimum of known.",
+            "out the minimum of known.",
             fields=fields,
         )
     if not measures_known(classifier):
         raise PredictError(
             f"{classifier.title} does not say how familiar a text is: an earlier version trained "
-            f"it, or too few rows could be held out. Train a new version, or leave out the minimum "
+            "it, or too few rows could be held out. Train a new version, or leave out the minimum "
             "of known.",
             fields=fields,
         )
@@ -292,7 +292,7 @@ def default_labels(labels: LabelSet, on_error: str) -> tuple[LabelValue, ...] | 
         return None
     if on_error not in labels.names:
         raise PredictError(
-            f"A row without an answer must get null, fail or one of the labels "
+            "A row without an answer must get null, fail or one of the labels "
             f"{', '.join(labels.names[:20])}, not {on_error}.",
             fields=("on_error",),
         )

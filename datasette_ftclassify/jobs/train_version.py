@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ..core.errors import FtclassifyError, TrainingError
 from ..core.task import Task
+from ..ledger import identity_of
 from ..store.classifiers import Classifier, list_classifiers
 from ..store.jobs.job import Job
 from ..store.jobs.queries import newest_jobs
@@ -15,7 +16,7 @@ from ..trainers.access import Access
 from ..trainers.base import Learner, TrainerOptions
 from ..trainers.configuration import read_access
 from ..trainers.registry import get_trainer
-from .agreements import agreement_to, check_brought
+from .agreements import agreement_to, agreements_in, check_brought, key_of
 from .settings import TrainSettings, settings_of
 from .train_request import TrainRequest
 from .version_rows import task_now, version_changes
@@ -58,8 +59,8 @@ def check_former(conn: sqlite3.Connection, first: Classifier, access: Access | N
     """Raises TrainingError for a classifier that nobody here trained, and that has settings which
     no file may bring, see `agreements.check_brought`. access: None: from the environment"""
     job = _former(conn, first)[0]
-    if job is not None:
-        check_brought(conn, job, access or read_access())
+    if job is not None and agreement_to(conn, job, access or read_access()) is None:
+        check_brought(job)
 
 
 def require_own_condition(conn: sqlite3.Connection, first: Classifier, access: Access) -> None:
@@ -68,7 +69,10 @@ def require_own_condition(conn: sqlite3.Connection, first: Classifier, access: A
     task = first.task
     if task.where is None and task.other is None:
         return
+    agreed = agreements_in(identity_of(conn), access)  # once: a file may hold any number of jobs
     for job in newest_jobs(conn, kind="train", state="finished"):
+        if key_of(conn, job) not in agreed:
+            continue
         with suppress(FtclassifyError):
             known = settings_of(job, TrainSettings).task
             same = (known.where, known.other) == (task.where, task.other)

@@ -25,6 +25,6 @@ def known_sentence(answer: JsonObject, *, measurable: bool) -> str | None:
         return None
     share = percent(known) if known else "none"
     return (
-        f"This text is unlike the training rows, so the answer may mean nothing: "
+        "This text is unlike the training rows, so the answer may mean nothing: "
         f"{share} of the training rows looked less familiar."
     )

@@ -148,7 +148,7 @@ class RemoteClassifier:
         if not isinstance(service, EmbeddingsTrainer):
             raise NoAnswer(
                 f"The model of {title} is at a service ({trainer}), which does not explain its "
-                f"answers."
+                "answers."
             )
         # It asks for the vector, where it may.
         answer = answer_of(self._answer_to(text), self.labels, self._minimum)

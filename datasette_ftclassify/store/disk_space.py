@@ -46,5 +46,5 @@ def no_room(why: object = "less than a megabyte is left") -> str:
     """For a job that pauses because of that. why: SQLite's error"""
     return (
         f"There is no room on the disk ({why}), so nothing more is sent or written. Stored answers "
-        f"stay: make some room, then resume the job."
+        "stay: make some room, then resume the job."
     )

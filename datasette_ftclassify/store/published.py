@@ -13,17 +13,18 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.database import quote, relation, row_condition, unpacked
+from ..core.database import Key, quote, relation, row_condition
 from ..core.errors import ArtifactError, SourceError
 from ..core.service_model import PUBLISHED
 from ..core.table_copy import SOURCE, row_count
 from ..core.training_report import Header
-from ..core.untrusted_json import JsonObject, read_json
+from ..core.untrusted_json import JsonObject
 from .aliases import ALIAS, aliases_of
 from .card_notes import notes_key
 from .cell_size import fits
 from .classifiers import MOST_VERSIONS, Classifier, default_name, has_store
 from .evaluations import LONGEST_CELL, TEST
+from .reviews import read_cells
 from .schema import TABLES, ensure_schema
 from .settings import SETTING
 from .tables import MIGRATIONS, PREFIX
@@ -45,7 +46,7 @@ def why_unasked(classifier: Classifier) -> str | None:
         return None
     return (
         f"{classifier.title} has only the answers that were stored before this file was published: "
-        f"for other texts, use the original file."
+        "for other texts, use the original file."
     )
 
 
@@ -222,11 +223,11 @@ def _drop_deleted_rows(conn: sqlite3.Connection, classifier: Classifier) -> None
     conn.executemany(f"delete {rows} and row_key = ?", gone)
 
 
-def _key(text: object) -> list[Any]:
+def _key(text: object) -> Key:
     try:
-        return list(map(unpacked, read_json(text, "row's key", most_bytes=LONGEST_CELL)))
-    except (ArtifactError, TypeError, ValueError):
-        return []
+        return read_cells(text, LONGEST_CELL)
+    except ArtifactError:
+        return ()
 
 
 def kept_counts(conn: sqlite3.Connection) -> dict[str, tuple[int, int]]:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from ..core.database import Cell, Key, NotUtf8, packed, unpacked
 from ..core.errors import ArtifactError
-from ..core.untrusted_json import read_json
+from ..core.untrusted_json import MOST_BYTES, read_json
 from .cell_size import at_most, cut
 
 CLAIM_SECONDS = 300.0
@@ -58,9 +58,9 @@ def cells_text(cells: Sequence[Cell]) -> str:
     return json.dumps(each, ensure_ascii=False)
 
 
-def read_cells(text: object) -> tuple[Cell, ...]:
-    """The other way round. Raises ArtifactError."""
-    found = read_json(text, "cells")
+def read_cells(text: object, most_bytes: int = MOST_BYTES) -> tuple[Cell, ...]:
+    """The other way round, also of a row's key. Raises ArtifactError."""
+    found = read_json(text, "cells", most_bytes=most_bytes)
     if not isinstance(found, list):
         raise ArtifactError("A stored row is damaged.")
     try:

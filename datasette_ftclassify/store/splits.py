@@ -8,14 +8,15 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import Any, TypedDict
 
-from ..core.database import Key, Relation, key_text, unpacked
+from ..core.database import Key, Relation, key_text
 from ..core.errors import ArtifactError
 from ..core.examples import Split
 from ..core.task import Task
 from ..core.typed_json import read_stored
-from ..core.untrusted_json import read_json, read_object
+from ..core.untrusted_json import read_object
 from .cell_size import at_most
 from .classifiers import add_task, has_store, now
+from .reviews import read_cells
 from .schema import ensure_schema, transaction
 
 LONGEST_KEY = 50_000
@@ -116,8 +117,8 @@ def keys_of_split(
 
 def _key(text: object) -> Key | None:
     try:
-        return tuple(map(unpacked, read_json(text, "key of a row", most_bytes=LONGEST_KEY)))
-    except (ArtifactError, TypeError, ValueError):
+        return read_cells(text, LONGEST_KEY)
+    except ArtifactError:
         return None
 
 

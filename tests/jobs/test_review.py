@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 
 from datasette_ftclassify.checks import run_checks
 from datasette_ftclassify.core.database import connect, decode
-from datasette_ftclassify.core.errors import FtclassifyError, ReviewError, RowChanged
+from datasette_ftclassify.core.errors import ArtifactError, FtclassifyError, ReviewError, RowChanged
 from datasette_ftclassify.core.task import Task, define
 from datasette_ftclassify.jobs.review.build import submit_review
 from datasette_ftclassify.jobs.review.changes import change_row, start, undo
 from datasette_ftclassify.jobs.review.shown import ShownRow, list_shown, queue_now, show_row
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.jobs.settings import ReviewSettings
-from datasette_ftclassify.store import label_changes, reviews
+from datasette_ftclassify.store import label_changes, published, reviews, splits
 from datasette_ftclassify.store.jobs.job import Job
 from datasette_ftclassify.store.jobs.state import get_job
 from datasette_ftclassify.store.label_changes import list_changes
@@ -464,6 +464,13 @@ def test_cells_come_back_from_a_record_as_they_were(cells):
     back = read_cells(cells_text(cells))
     assert list(map(repr, back)) == list(map(repr, cells))
     assert [getattr(c, "raw", None) for c in back] == [getattr(c, "raw", None) for c in cells]
+
+
+@pytest.mark.parametrize("text", ['{"1": 2}', '"12"', "[[1]]", '[{"blob": 3}]', "[1", None])
+def test_what_is_no_array_of_cells_is_no_key(text):
+    with pytest.raises(ArtifactError):
+        read_cells(text)
+    assert (splits._key(text), published._key(text)) == (None, ())
 
 
 # --- several at once, and strangers' files --------------------------------------------------------

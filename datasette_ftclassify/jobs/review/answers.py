@@ -141,7 +141,7 @@ def _loaded(conn: sqlite3.Connection, uid: str | None) -> tuple[Classifier, Answ
     if service_of(classifier) is not None:
         raise ReviewError(
             f"{classifier.title} is at a service, which costs money for each row: choose a "
-            f"classifier that was trained on this machine.",
+            "classifier that was trained on this machine.",
             fields=("classifier",),
         )
     return classifier, load_answerer(conn, classifier)

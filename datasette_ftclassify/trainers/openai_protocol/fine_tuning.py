@@ -80,7 +80,7 @@ def _follow(session: TrainingSession, job_id: str) -> Any:
     except ServiceRefused as refusal:
         raise ServiceRefused(
             f"{refusal} The training {job_id} may go on at {session.host}, and is not paid for "
-            f"again: fix that, then retry to follow it to its end.",
+            "again: fix that, then retry to follow it to its end.",
             code=refusal.code,
         ) from None
 

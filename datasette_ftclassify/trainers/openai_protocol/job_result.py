@@ -48,7 +48,7 @@ def failure(job: Any, host: str) -> TrainingError:
     if job.status == "cancelled":
         return TrainingError(
             f"The job {job.id} was cancelled at {host} by somebody else. Retry to train and pay "
-            f"again."
+            "again."
         )
     error = getattr(job, "error", None)
     message = str(getattr(error, "message", None) or "it does not say why").rstrip(".")

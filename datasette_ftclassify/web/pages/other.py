@@ -128,7 +128,7 @@ def _propose(
     rows = [*keyed] if source.primary_key else []
     why = (
         f"{source.name} has no primary key of texts or numbers to mark its rows by: select them by "
-        f"a column."
+        "a column."
     )
     return _Proposed(source, rows, why if found and not rows else None)
 

@@ -96,7 +96,7 @@ def _chosen(ask: PageRequest) -> tuple[list[str], str]:
     if new and not ask.checked("add"):
         raise ReviewError(
             f"{new} would be a new label: confirm that it should be added, or choose an existing "
-            f"one.",
+            "one.",
             fields=("add",),
         )
     if not names and not new and not ask.checked("none"):

@@ -98,7 +98,7 @@ class ApplyClassifier(Enrichment):  # type: ignore[misc,unused-ignore]
         arguments = parse_qs(filter_querystring, keep_blank_values=True)
         if unfollowed := left_behind(arguments):
             raise BadRequest(
-                f"A classifier is applied to rows that are chosen by filters of columns, not by "
+                "A classifier is applied to rows that are chosen by filters of columns, not by "
                 f"{', '.join(unfollowed)}: take that away on the table's page, and choose again."
             )
         filters = carried(arguments)
