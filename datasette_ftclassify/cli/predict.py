@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..core.database import relation
+from ..core.errors import PredictError
 from ..core.humanize import counted, dollars, one_or_more, rows_have, rows_text
 from ..core.untrusted_json import JsonObject
-from ..jobs.columns import usual_columns
+from ..jobs.columns import Columns
 from ..jobs.load_classifier import batch_service
 from ..jobs.plan import CONCURRENCY, Plan, PredictRequest
 from ..present.writing import triggers_sentence
@@ -34,7 +35,7 @@ from .options import (
     where_option,
     wrong_option,
 )
-from .output import echo, print_json, say
+from .output import echo, print_json, say, with_options
 from .parameters import params_from
 from .run_job import batches_there, run_here, say_queued
 
@@ -113,11 +114,11 @@ def predict(database: str, table: str, as_json: bool, **given: Any) -> None:
     with open_database(database) as conn:
         relation(conn, table)  # first of all, what is named wrongly
         name = given["classifier"]
-        classifier = find_classifier(conn, name) if name else find_for_table(conn, table)
+        chosen = find_classifier(conn, name) if name else None
+        answers = _stale(conn, chosen, table, given) if given["stale"] else None
+        classifier = answers.classifier if answers else chosen or find_for_table(conn, table)
         if classifier.task.source.lower() != table.lower():
             say(f"{classifier.title} was trained on {classifier.task.source}, not on {table}.")
-        answers = _stale(conn, classifier, table, given) if given["stale"] else None
-        classifier = classifier if answers is None else answers.classifier
         classifier, access = reach(conn, classifier, given)
         more = {}
         if answers is None:
@@ -158,7 +159,9 @@ _REDONE = (
 """Options that --stale takes from the answers that are there."""
 
 
-def _stale(conn: sqlite3.Connection, classifier: Classifier, table: str, given: Given) -> Answers:
+def _stale(
+    conn: sqlite3.Connection, classifier: Classifier | None, table: str, given: Given
+) -> Answers:
     """The answers of which the stale ones are to be made again."""
     from ..jobs.stale import find_answers_in
 
@@ -170,8 +173,11 @@ def _stale(conn: sqlite3.Connection, classifier: Classifier, table: str, given: 
             " rows without --stale."
         )
     prefix = given["columns_prefix"]
-    column = usual_columns(classifier, prefix).fingerprint if prefix else None
-    return find_answers_in(conn, relation(conn, table).name, classifier, column)
+    column = Columns.named(prefix, ["fingerprint"]).fingerprint if prefix else None
+    try:
+        return find_answers_in(conn, relation(conn, table).name, classifier, column)
+    except PredictError as error:
+        raise click.UsageError(with_options(error)) from error
 
 
 def _say_stale(conn: sqlite3.Connection, answers: Answers) -> Ages:

@@ -121,24 +121,35 @@ def answers_in(
 
 
 def find_answers_in(
-    conn: sqlite3.Connection, table: str, classifier: Classifier, column: str | None = None
+    conn: sqlite3.Connection,
+    table: str,
+    classifier: Classifier | None = None,
+    column: str | None = None,
 ) -> Answers:
-    """Those of a classifier's name, in whatever version; column: of their fingerprints, where there
-    are several. Raises PredictError when there are none, or which is not clear."""
+    """Those of a classifier's name, in whatever version, or of any; column: of their fingerprints,
+    where there are several. Raises PredictError when there are none, or which is not clear."""
     found = answers_in(conn, table, classifier)
     chosen = [one for one in found if column is None or one.column.lower() == column.lower()]
     if len(chosen) == 1:
         return chosen[0]
+    names = sorted({one.classifier.name for one in chosen})
+    if len(names) > 1:
+        raise PredictError(
+            f"Several classifiers have written columns into {table}: choose one of "
+            f"{', '.join(names)}.",
+            fields=("classifier",),
+        )
     if chosen:
         columns = ", ".join(one.column for one in chosen)
         raise PredictError(
-            f"{classifier.name} has written several columns into {table}: choose those of one of "
+            f"{names[0]} has written several columns into {table}: choose those of one of "
             f"{columns}.",
             fields=("columns_prefix",),
         )
+    of = "" if classifier is None else f" of {classifier.name}"
     raise PredictError(
-        f"{classifier.name} has written no column fingerprint into {table}, which tells what is "
-        "stale: classify its rows first."
+        f"{table} has no column fingerprint{of}, which tells what is stale: classify its rows "
+        "first."
     )
 
 

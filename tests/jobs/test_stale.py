@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 
 import pytest
@@ -213,6 +214,30 @@ def test_the_command_makes_stale_answers_again(trained, conn, topics):
     assert (said["rows"], said["stale"]["stale"], said["stale"]["current"]) == (0, 0, 9)
     refused = run(*command, "--min-score", "0.3", code=2)
     assert "leave out --min-score" in refused.output
+
+
+def test_stale_answers_are_made_again_by_who_wrote_them(trained, conn, topics):
+    """Not by a newer classifier of the table, which has answered nothing."""
+    fill(conn, "a rowid")
+    conn.execute("alter table notes add column topic")
+    predict_rows(conn, topics, "notes")
+    task = json.dumps({**topics.task.to_dict(), "source": "notes"})
+    with conn:
+        conn.execute(
+            "update _ftclassify_tasks set definition = ? where id ="
+            " (select task_id from _ftclassify_classifiers where name = 'topics')",
+            [task],
+        )
+        new_version(conn)
+        conn.execute("update _ftclassify_classifiers set name = 'student' where uid = 'another'")
+        conn.execute("update _ftclassify_settings set value = 'gone' where key = 'default'")
+        conn.execute("update notes set message = 'A pothole' where rowid = 2")
+    command = ["predict", str(trained), "notes", "--stale"]
+    assert "topics@1 classified 1 of 1 row" in run(*command).output
+    predict_rows(conn, find_classifier(conn, "student"), "notes")
+    refused = run(*command, code=2).output
+    assert "choose one of student, topics (--classifier)." in refused
+    assert run_json(*command, "--columns-prefix", "student")["classifier"] == "student"
 
 
 # Following
