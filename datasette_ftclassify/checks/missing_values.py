@@ -99,7 +99,7 @@ def _labels(facts: Facts) -> Iterator[Finding]:
             "unlabelled",
             f"{rows_text(unlabelled.count).capitalize()} not labelled yet.",
             seen=unlabelled,
-            where=null,
+            where=null if facts.task.notation != "tool" else facts.task.unlabelled_sql(),
         )
     blank = facts.label_problems.get("empty")
     if blank:

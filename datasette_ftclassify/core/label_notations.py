@@ -135,6 +135,18 @@ def _read(reading: Reading, cells: Sequence[object], columns: Sequence[str]) -> 
     return Labels(tuple(dict.fromkeys(items)))
 
 
+def passed_over_sql(cell: str) -> str:
+    """The condition for cells of a labelling tool that say that nobody chose a label, which are
+    read as UNLABELLED. cell: an expression"""
+    return (
+        f"case when typeof({cell}) = 'text' and json_valid({cell}) then"
+        f" json_type({cell}, '$.answer') is not null and"
+        f" (json_extract({cell}, '$.answer') is not 'accept' or"
+        f" (json_type({cell}, '$.accept') = 'array' and json_array_length({cell}, '$.accept') = 0))"
+        " else 0 end"
+    )
+
+
 def propose_reading(cells: Iterable[LabelValue]) -> Reading:
     """How distinct label cells are to be read, as far as they say.
 

@@ -16,7 +16,14 @@ from .database import Params, Relation, check_condition, condition, quote, readi
 from .errors import TaskError
 from .label_cells import is_label
 from .label_kinds import BINARY, KINDS, MULTICLASS, MULTILABEL
-from .label_notations import DELIMITERS, Reading, label_reader, propose_reading, vector_problem
+from .label_notations import (
+    DELIMITERS,
+    Reading,
+    label_reader,
+    passed_over_sql,
+    propose_reading,
+    vector_problem,
+)
 from .labels import Kind, LabelSet, LabelValue, unlabelled_sql, variant_groups
 from .markup import MARKUPS, Markup
 from .notations import NOTATIONS
@@ -138,6 +145,15 @@ class Task:
     def label_reading(self) -> Reading:
         """How the label cells are read."""
         return Reading(self.kind, self.delimiter, self.notation, self.label_names, self.merged)
+
+    def unlabelled_sql(self, table: str | None = None) -> str:
+        """The condition for rows that nobody has labelled, as `labels.unlabelled_sql` says, or has
+        passed over in a labelling tool."""
+        blank = unlabelled_sql(self.labels, table)
+        if self.notation != "tool":
+            return blank
+        before = f"{quote(table)}." if table else ""
+        return f"({blank} or {passed_over_sql(before + quote(self.labels[0]))})"
 
     def label_set(self, values: Iterable[LabelValue]) -> LabelSet:
         """The label set, from the labels of all examples. Raises LabelError (see LabelSet).

@@ -27,7 +27,6 @@ from ..core.database import (
 )
 from ..core.errors import PredictError, SourceError
 from ..core.humanize import key_list
-from ..core.labels import unlabelled_sql
 from ..core.sqlite_errors import SQLITE_ERRORS, SQLITE_WARNINGS
 from ..store.classifiers import Classifier
 from .fingerprints import Age, Fingerprints
@@ -261,7 +260,7 @@ class Rows:
 
 def _is_unlabelled(target: Relation, classifier: Classifier) -> str:
     target.require_columns(classifier.task.labels)
-    return unlabelled_sql(classifier.task.labels, target.name)
+    return classifier.task.unlabelled_sql(target.name)
 
 
 def keys_of(

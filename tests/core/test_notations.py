@@ -307,8 +307,14 @@ def test_lists_with_another_delimiter_than_the_rest_are_questioned() -> None:
 
 def test_answers_passed_over_in_prodigy_are_not_labelled() -> None:
     cells = [json.dumps({"accept": ["a"], "answer": answer}) for answer in ("accept", "ignore")]
-    conn, task = task_of([*cells, cells[0].replace('"a"', '"b"')])
-    assert [r.labels.values for r in read_records(conn, task)] == [("a",), None, ("b",)]
+    more = [cells[0].replace('"a"', label) for label in ('"b"', "")]
+    conn, task = task_of([*cells, *more, None, "{", '{"answer": null}', '["a"]'])
+    read = [r.labels for r in read_records(conn, task)]
+    assert [labels.values for labels in read] == [
+        ("a",), None, ("b",), None, None, None, None, ("a",)
+    ]  # fmt: skip
+    found = conn.execute(f"select rowid - 1 from t where {task.unlabelled_sql('t')}")
+    assert [n for (n,) in found] == [n for n, labels in enumerate(read) if labels.blank]
 
 
 @pytest.mark.parametrize(
