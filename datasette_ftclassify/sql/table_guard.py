@@ -15,7 +15,9 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from ..core.sqlite_errors import PROGRAMMING_ERRORS
+from ..core.database import quote
+from ..core.sqlite_errors import PROGRAMMING_ERRORS, SQLITE_ERRORS
+from ..jobs.row_updates import is_about_the_file
 from ..store.tables import PREFIX
 from .registration import Borrowed
 
@@ -93,6 +95,45 @@ def reading_ours(conn: sqlite3.Connection) -> Iterator[None]:
         yield
     finally:
         guard.end()
+
+
+def ours_behind(conn: sqlite3.Connection, name: str) -> set[str]:
+    """The tables of ours whose rows a table or view shows, in small letters. Only for a connection
+    with a guard."""
+    found, read = {name}, set[str]()
+
+    def note(action: int, table: str | None, column: str | None, *_: str | None) -> int:
+        if action == sqlite3.SQLITE_READ and table and column:
+            found.add(table)
+        return sqlite3.SQLITE_OK
+
+    conn.set_authorizer(note)
+    try:
+        while more := found - read:
+            read |= more
+            for table in more:
+                try:
+                    _read_a_row(conn, table)
+                except SQLITE_ERRORS as error:
+                    if is_about_the_file(error):
+                        raise
+                    # Nothing can be read there, such as of a view of what is gone.
+    finally:
+        conn.set_authorizer(_guards[id(conn)])
+    return {table.lower() for table in found if _is_ours(table)}
+
+
+def _read_a_row(conn: sqlite3.Connection, name: str) -> None:
+    """As far as it tells what is behind a table: of a view preparing it does, of a virtual table
+    reading it. A plain one shows nothing but itself."""
+    sql = (
+        "select type = 'view' from sqlite_master where name = ? collate nocase"
+        " and type in ('table', 'view') and sql not like 'create table %'"
+    )
+    kind = conn.execute(sql, [name]).fetchone()
+    if kind is not None:
+        sql = f"select * from {quote(name)} limit 1"
+        conn.execute(f"explain {sql}" if kind[0] else sql).fetchone()
 
 
 def _is_ours(table: str) -> bool:

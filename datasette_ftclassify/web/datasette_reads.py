@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from inspect import signature
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
@@ -18,11 +18,11 @@ from datasette.app import Datasette
 from datasette.database import Database
 from datasette.utils.asgi import Request
 
-from ..core.errors import FtclassifyError
+from ..core.errors import ArtifactError, FtclassifyError
 from ..core.sqlite_errors import OPERATIONAL_ERRORS, SQLITE_ERRORS
 from ..core.time_limit import TooSlow, within, work_time
 from ..sql.loading import StillLoading, has_to_wait
-from ..sql.table_guard import reading_ours
+from ..sql.table_guard import ours_behind, reading_ours
 from ..store.tables import check_tables
 
 T = TypeVar("T")
@@ -74,6 +74,20 @@ async def read_or(
         return await read(database, function)
     except (*SQLITE_ERRORS, FtclassifyError):
         return otherwise
+
+
+async def find_ours_behind(
+    database: Database | None, tables: Collection[str]
+) -> dict[str, set[str] | None]:
+    """By each table or view, the tables of ours whose rows it shows; None: that cannot be known."""
+    if database is None or not tables:
+        return {}
+    try:
+        return await read(database, lambda conn: {t: ours_behind(conn, t) for t in tables})
+    except ArtifactError:  # nothing is read in such a file
+        return {}
+    except (*SQLITE_ERRORS, FtclassifyError):
+        return dict.fromkeys(tables)
 
 
 class ReadCache(Generic[T]):

@@ -25,7 +25,7 @@ from datasette.utils import actor_matches_allow
 from ..core.distribution import only_answers
 from ..store.published import holds_more
 from ..store.schema import TABLES
-from .datasette_reads import read_or
+from .datasette_reads import find_ours_behind, read_or
 
 PLUGIN = "datasette-ftclassify"
 
@@ -116,18 +116,26 @@ async def may_view_instance(datasette: Datasette, actor: Any) -> bool:
 
 
 async def may_view_table(datasette: Datasette, actor: Any, database: str, table: str) -> bool:
-    """Whether the actor may see the rows of the table."""
+    """Whether the actor may see the rows of the table, and none of a closed table of ours there."""
     if is_modern(datasette):
-        return await _allowed(datasette, actor, "view-table", database, table)
-    visible, _ = await datasette.check_visibility(
-        actor,
-        permissions=[
-            ("view-table", (database, table)),
-            ("view-database", database),
-            "view-instance",
-        ],
+        visible = await _allowed(datasette, actor, "view-table", database, table)
+    else:
+        needed = [("view-table", (database, table)), ("view-database", database), "view-instance"]
+        visible, _ = await datasette.check_visibility(actor, permissions=needed)
+    return bool(visible) and bool(await _without_ours(datasette, actor, database, {table}))
+
+
+async def _without_ours(
+    datasette: Datasette, actor: Any, database: str, tables: set[str]
+) -> set[str]:
+    """Those of the tables that show no table of ours which the actor may not read."""
+    behind = await find_ours_behind(datasette.databases.get(database), tables)
+    closed = (
+        table
+        for table, ours in behind.items()
+        if ours is None or not all(may_read_ours(datasette, actor, database, t) for t in ours)
     )
-    return bool(visible)
+    return tables.difference(closed)
 
 
 async def may(datasette: Datasette, actor: Any, action: str, database: str, table: str) -> bool:
@@ -168,7 +176,7 @@ async def tables_allowed(
     for name in ("view-table", action):  # one query for all tables of a database
         if found:
             found &= await _listed(datasette, actor, name, database)
-    return found | gone
+    return await _without_ours(datasette, actor, database, found) | gone
 
 
 async def _listed(datasette: Datasette, actor: Any, action: str, database: str) -> set[str]:
@@ -196,9 +204,8 @@ async def may_edit(datasette: Datasette, actor: Any, database: str, table: str) 
 
 async def _may_change(datasette: Datasette, actor: Any, needed: tuple[str, ...], *of: str) -> bool:
     """needed: our action, and those of Datasette 1.0; of: the database and the table"""
-    if not datasette.get_database(of[0]).is_mutable:
-        return False
-    if not await may(datasette, actor, needed[0], *of):
+    mutable = datasette.get_database(of[0]).is_mutable
+    if not (mutable and await may(datasette, actor, needed[0], *of)):
         return False
     modern = is_modern(datasette)
     return not modern or all([await _allowed(datasette, actor, a, *of) for a in needed[1:]])
@@ -360,8 +367,7 @@ async def _not_downloaded(datasette: Datasette, actor: Any) -> Any:
 
 
 def _denied(places: Sequence[tuple[str, str | None]]) -> Any:
-    rules = [(database, table, False) for database, table in places]
-    return _as_sql(rules, "closed", "tells of tables that may not be seen")
+    return _as_sql([(*p, False) for p in places], "closed", "tells of tables that may not be seen")
 
 
 def _as_sql(rules: Sequence[Rule], name: str, reason: str) -> Any:

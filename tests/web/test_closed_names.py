@@ -1,10 +1,12 @@
-"""Labels that are keys of a table which a visitor may not see: whoever may train on the rows is
-told no name that stands there."""
+"""What is behind a table that somebody may train on, and that they may not see: names of labels in
+another table, rows of our own tables."""
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote_plus
 
 import pytest
 from datasette.app import Datasette
@@ -78,3 +80,40 @@ async def test_nothing_is_begun_with_such_a_column(town: Path, page: str) -> Non
 async def test_other_columns_of_the_table_are_chosen_as_ever(town: Path) -> None:
     page = f"{OURS}/train.json?table=mails&text=message&label=id&preview=1"
     assert (await get(served(town), page, "tom")).status_code == 200
+
+
+OVER_OURS = {
+    "plain": "create view plain as select * from _ftclassify_jobs",
+    'o "dd': 'create view "o ""dd" as select * from plain union select * from "_FTclassify_JOBS"',
+    "sought": "create virtual table sought using fts5(settings, kind, content='_ftclassify_jobs')",
+    "behind": "create view behind as select 'a text' as settings, 'a' as kind"
+    " union all select settings, kind from sought",
+}
+
+
+@pytest.mark.parametrize("name", [*OVER_OURS, "_FTCLASSIFY_jobs", " _ftclassify_jobs"])
+async def test_no_page_tells_rows_of_our_tables_by_whatever_they_are_read(
+    town: Path, name: str
+) -> None:
+    with closing(sqlite3.connect(town)) as conn, conn:
+        for sql in OVER_OURS.values():
+            conn.execute(sql)
+    datasette = served(town)
+    chosen = f"table={quote_plus(name)}&text=settings&label=kind"
+    pages = [
+        f"{page}{chosen}"
+        for page in (
+            "train.json?preview=1&", "train?preview=1&", "train.json?check=1&", "review.json?",
+            "export?download=1&split=train&", "merge-labels.json?", "sweep.json?",
+        )
+    ]  # fmt: skip
+    for page in pages:
+        refused = await get(datasette, f"{OURS}/{page}", "tom")
+        assert (refused.status_code, "message" in refused.text) == (404, False), page
+    body = {"table": name, "text": "settings", "label": "kind", "action": "check"}
+    for page in ("train", "review", "sweep"):
+        refused = await send(datasette, f"{OURS}/{page}.json", body, "tom")
+        assert refused.status_code == 404, page
+    if name in OVER_OURS:
+        shown = await get(datasette, f"{OURS}/{pages[0]}", ROOT)
+        assert (shown.status_code, "message" in shown.text) == (200, True)
