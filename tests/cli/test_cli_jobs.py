@@ -11,7 +11,7 @@ from pathlib import Path
 import commands
 import pytest
 from programs import Program
-from running_jobs import agreed_job, is_in_the_middle, job_of, make_slow, queue_predict, wait_for
+from running_jobs import agreed_job, in_the_middle, job_of, make_slow, queue_predict, wait_for
 
 from datasette_ftclassify.cli import ftclassify
 from datasette_ftclassify.core.job_events import FIGURES
@@ -165,8 +165,8 @@ def test_a_signal_while_at_work_keeps_the_place(town: Path, conn, how, state):
     make_slow(town)
     job_id = queue_predict(town)
     worker = start("work", town)
-    wait_for(lambda: is_in_the_middle(town, job_id), "some rows")
-    worker.send(how)
+    with in_the_middle(town, job_id):
+        worker.send(how)
     assert worker.wait() == (130 if how == signal.SIGINT else -signal.SIGTERM)
     assert "Traceback" not in worker.errors
     assert get_job(conn, job_id).to_dict()["state"] == state

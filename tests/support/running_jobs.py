@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,20 @@ def make_slow(path: Path) -> None:
         )
 
 
-def is_in_the_middle(path: Path, job_id: int) -> bool:
-    job = job_of(path, job_id)
-    return job.total is not None and 0 < job.done + job.skipped < job.total
+@contextmanager
+def in_the_middle(path: Path, job_id: int) -> Iterator[None]:
+    """Once a job has some of its rows and not all: nobody writes to the file in the block, so the
+    job can't end there however long the block takes."""
+    with closing(connect(path)) as conn:
+
+        def halted() -> bool:
+            conn.execute("begin immediate")
+            job = job_of(path, job_id)
+            if job.total is not None and 0 < job.done + job.skipped < job.total:
+                return True
+            conn.rollback()
+            return False
+
+        wait_for(halted, "some rows")
+        yield
+        conn.rollback()

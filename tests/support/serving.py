@@ -44,7 +44,13 @@ class Server:
         return found[1] if found else ""
 
     def end(self, how: signal.Signals) -> None:
+        self.send(how)
+        self.wait()
+
+    def send(self, how: signal.Signals) -> None:
         self._program.send(how)
+
+    def wait(self) -> None:
         self._program.wait()
 
 

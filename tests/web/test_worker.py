@@ -22,7 +22,7 @@ from programs import datasette
 from running_jobs import (
     PATIENCE,
     agreed_job,
-    is_in_the_middle,
+    in_the_middle,
     job_of,
     make_slow,
     queue_predict,
@@ -109,8 +109,7 @@ def test_the_lock_of_a_killed_server_is_no_longer_held(town: Path):
     """kill -9 of the server ends its child, and the next server goes on where that was."""
     make_slow(town)
     predict = queue_predict(town)
-    with serving(town) as server:
-        wait_for(lambda: is_in_the_middle(town, predict), "some rows")
+    with serving(town) as server, in_the_middle(town, predict):
         child = child_of(job_of(town, predict))
         assert child != server.pid
         server.end(signal.SIGKILL)
@@ -143,9 +142,10 @@ def test_an_orderly_end_leaves_no_process(town: Path, how: signal.Signals):
     make_slow(town)
     predict = queue_predict(town)
     with serving(town) as server:
-        wait_for(lambda: is_in_the_middle(town, predict), "some rows")
-        child = child_of(job_of(town, predict))
-        server.end(how)
+        with in_the_middle(town, predict):
+            child = child_of(job_of(town, predict))
+            server.send(how)
+        server.wait()
     assert not is_alive(child)
     assert job_of(town, predict).to_dict()["state"] == "interrupted"
 

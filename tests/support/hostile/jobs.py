@@ -89,6 +89,7 @@ def mutations() -> Mutations:
         yield f"a training with a condition {name}", _trains(where=where)
         yield f"a finding with a condition {name}", _finding(where)
         yield f"new rows with a condition {name}", _follows(where)
+        yield f"a classifier with a condition {name}", _task(where=where)
     for name, template in TEMPLATES.items():
         yield f"a training with {name} in its template", _trains(template=template)
         yield f"a classifier with {name} in its template", _task(template=template)
