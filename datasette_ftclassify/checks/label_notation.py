@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Collection, Iterator, Sequence, Set
 from itertools import islice
 
 from ..core.database import condition, quote
 from ..core.flags import flag
 from ..core.humanize import counted, one_or_more
 from ..core.label_notations import DELIMITERS, delimiter_words, torn
-from ..core.labels import is_placeholder, label_name, named, unlabelled_sql
+from ..core.labels import folded, label_name, named, unlabelled_sql
 from ..core.literals import in_list
 from ..core.task import unnamed_vectors
 from .codes import ANY, GRAVE, WARNING, Code, Section
@@ -206,6 +206,22 @@ def _placeholders(facts: Facts) -> Iterator[Finding]:
             count=sum(labels[value] for value in missing),
             where=in_list(column, missing) if facts.task.exclusive else None,
         )
+
+
+def is_placeholder(name: str, names: Collection[str]) -> bool:
+    """Whether a label is what people or programs write where there is none.
+
+    names: of all labels: beside a plus a minus is a label
+    """
+    word = folded(name)
+    signs = bool(word) and not set(word) - set("-–—?.…") and "+" not in names
+    return name == "None" or signs or word.strip("()[]<>#.") in _PLACEHOLDERS
+
+
+_PLACEHOLDERS = frozenset(
+    {"null", "nil", "nan", "nat", "na", "n/a", "n.a", "n/k", "tbd", "undefined", "no label",
+     "unlabelled", "unlabeled", "not labelled", "not labeled", "\\n"}
+)  # fmt: skip
 
 
 def placeholders(names: Sequence[str]) -> str:

@@ -22,9 +22,10 @@ _LISTED = 500
     Code(
         "label-variants",
         MILD,
-        "Labels that differ only by case, spaces, hyphens, quotes, a full stop at the end, "
-        "characters that look alike or have no width, the form of accents or numbers, or an "
-        "encoding that was read wrongly; or that were merged.",
+        "Labels that differ only by case, spaces, hyphens, quotes or a tag around them, `[x]`, `-` "
+        "or `1.` before them, a full stop at the end, characters that look alike or have no width, "
+        "the form of accents or numbers, or an encoding that was read wrongly; or that were "
+        "merged.",
         "Count the variants as one label, or correct the cells: for now they are different labels "
         "to learn, though the other findings count them as one.",
     ),

@@ -13,7 +13,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -126,15 +126,19 @@ _MIDNIGHT = re.compile(r"^(\d{4}-\d\d-\d\d)[ t]00:00(?::00(?:\.0+)?)?$")
 def variant_key(label: LabelValue) -> str:
     """What two labels share that are one label written in two ways: `joined` names, wide letters,
     ligatures and Cyrillic letters that look like Latin ones, curved quotes and long dashes, spaces
-    beside signs, quotes around all and a full stop after it; of numbers the value, so that 1, 1.0,
-    '1' and '1,0' are variants and 1 and '01' are not; a day and its midnight. UTF-8 that was read
-    in another encoding, bytes of cp1252 and entities of HTML count as what they say."""
+    beside signs, quotes or a tag around all, the mark of an item of a list before it (`[x]`, `-`,
+    `1.`) and a full stop after it; of numbers the value, so that 1, 1.0, '1' and '1,0' are variants
+    and 1 and '01' are not; a day and its midnight. UTF-8 that was read in another encoding, bytes
+    of cp1252 and entities of HTML count as what they say."""
     if isinstance(label, NotUtf8):
         name = label.raw.decode("cp1252", "backslashreplace")
     else:
         name = _mended(label_name(label)).replace("\0", "")
     name = html.unescape(name) if "&" in name else name
     name = looks_like(joined(name if name.isascii() else "".join(map(_plain, name))))
+    if tagged := _TAGGED.fullmatch(name):
+        name = tagged[2].strip()
+    name = _LISTED.sub("", name)
     name = _MIDNIGHT.sub(r"\1", _AROUND_SIGNS.sub(r"\1", name))
     bare = name.rstrip(_AFTER)
     if quoted := _QUOTED.fullmatch(bare):
@@ -152,25 +156,11 @@ def joined(name: str) -> str:
 
 # Not before a digit, where it may be a sign, unless it joins it to a word.
 _JOINTS = re.compile(r"(?<=\w)_+(?=\w)|(?<=[^\W\d_])[-\u2010-\u2013]+(?=[^\W_])")
+_TAGGED = re.compile(r"<([^<>/ ]+)(?: [^<>]*)?>([^<>]+)</\1>[.,;: ]*")
+_LISTED = re.compile(r"^(?:(?:[-*•]|\d{1,3}[.)]|[☑✓✔✅]) |\[x\] ?)+(?=[^\W\d_])")
 _AFTER = ".,;:…。 "
 _QUOTED = re.compile("""["'`“”‘’„‚«»‹›](.+)["'`“”‘’„‚«»‹›]""")
 _LOOKALIKES = str.maketrans("аеорсухіѕјيىك’‘“”‐‑‒–—―−", "aeopcyxisjییک''\"\"-------")
-
-
-def is_placeholder(name: str, names: Collection[str]) -> bool:
-    """Whether a label is what people or programs write where there is none.
-
-    names: of all labels: beside a plus a minus is a label
-    """
-    word = folded(name)
-    signs = bool(word) and not set(word) - set("-–—?.…") and "+" not in names
-    return name == "None" or signs or word.strip("()[]<>#.") in _PLACEHOLDERS
-
-
-_PLACEHOLDERS = frozenset(
-    {"null", "nil", "nan", "nat", "na", "n/a", "n.a", "n/k", "tbd", "undefined", "no label",
-     "unlabelled", "unlabeled", "not labelled", "not labeled", "\\n"}
-)  # fmt: skip
 
 
 def looks_like(name: str) -> str:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..checks.label_notation import placeholders
+from ..checks.label_notation import is_placeholder, placeholders
 from ..checks.missing_values import LABELS, TEXTS, invalid_words
 from ..core.database import relation
 from ..core.distribution import software_versions
@@ -17,7 +17,7 @@ from ..core.examples import Example, Record, Split, read_records
 from ..core.foreign_keys import all_keys, find_lookup, with_names
 from ..core.humanize import counted, one_or_more, rows_have, rows_text
 from ..core.label_notations import torn
-from ..core.labels import LabelSet, LabelValue, is_placeholder, label_name, named, variant_groups
+from ..core.labels import LabelSet, LabelValue, label_name, named, variant_groups
 from ..core.markup import is_html
 from ..core.splits import SplitPlan, SplitReport, Splitter, split_examples
 from ..core.task import Task, unnamed_vectors

@@ -56,6 +56,9 @@ VARIANTS = [
     ["urgent", "urgent.", "Urgent;", "'urgent'", '"urgent"', "“Urgent”", "«urgent»."],
     ["log-in", "log in", "log_in", "log\u2011in", "Log\u2013In"],
     ["file", "ﬁle", "ｆｉｌｅ"],
+    ["bill", "[x] bill", "[X]Bill", "- [x] bill", "✔️ Bill", "• bill"],
+    ["bill", "<label>bill</label>", "&lt;b class='x'&gt; Bill &lt;/b&gt;."],
+    ["bill", "1. bill", "12) Bill"],
     ["فاتورة", "\ufed3\ufe8e\ufe97\ufeee\ufead\ufe93"],
     ["bill", "b\u0456ll", "B\u0406LL"],
     ["Gebühr", label_of_bytes(b"Geb\xfchr"), label_of_bytes(b"GEB\xdcHR")],
@@ -88,6 +91,14 @@ APART = [
     "x²",
     "x2",
     "SÃO",
+    "[ ] a",
+    "<i>a</b>",
+    "<a>",
+    "<a>b</a> c",
+    "-a",
+    "1.a",
+    "1. 5",
+    "- 5",
 ]
 
 
