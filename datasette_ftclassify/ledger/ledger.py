@@ -152,13 +152,13 @@ class Ledger:
         """Sets aside what a batch or a training costs at most. None when that is done; else the
         limit that leaves no room for it.
 
-        name: of no other one; held again, the last figures count
+        name: of no other one of the job; held again, the last figures count
         """
         with self._once() as db:
-            room = tightest(db, key, limits, name)
+            room = tightest(db, key, limits, holder := _holder(key, name))
             if usd > room.left:
                 return room
-            hold(db, name, key, usd, requests, digest=digest)
+            hold(db, holder, key, usd, requests, digest=digest)
         return None
 
     def held(self, key: JobKey, name: str, digest: str = "") -> tuple[float, int] | None:
@@ -166,9 +166,8 @@ class Ledger:
         that name and digest."""
         with self._once(writes=False) as db:
             row: tuple[float, int] | None = db.execute(
-                "select usd, requests from under_way where holder = ? and database = ?"
-                " and nonce = ? and digest = ?",
-                [name, key.database, key.nonce, digest],
+                "select usd, requests from under_way where holder = ? and digest = ?",
+                [_holder(key, name), digest],
             ).fetchone()
             return row
 
@@ -178,29 +177,34 @@ class Ledger:
         priced: False: the cost is not known, and counts as expected
         Gives what was spent.
         """
+        holder = _holder(key, name)
         with self._once() as db:
-            row = db.execute("select usd, requests from under_way where holder = ?", [name])
+            row = db.execute("select usd, requests from under_way where holder = ?", [holder])
             usd, requests = row.fetchone() or (0.0, 0)
             share = usd * min(spent.requests / requests, 1.0) if requests else usd
             if not priced:
                 spent = replace(spent, usd=share)
             add_spent(db, key, spent)
-            left = [usd - share, max(requests - spent.requests, 0), name]
+            left = [usd - share, max(requests - spent.requests, 0), holder]
             db.execute("update under_way set usd = ?, requests = ? where holder = ?", left)
         return spent
 
-    def end(self, name: str, *, unbilled: int = 0) -> None:
+    def end(self, key: JobKey, name: str, *, unbilled: int = 0) -> None:
         """Nothing more comes of it. unbilled: of its requests, those that cost nothing"""
         with self._once() as db:
-            sql = "select database, job, nonce from under_way where holder = ?"
-            for row in db.execute(sql, [name]).fetchall():
-                add_spent(db, JobKey(*row), Spent(), unbilled=unbilled)
-            db.execute("delete from under_way where holder = ?", [name])
+            sql = "delete from under_way where holder = ?"
+            if db.execute(sql, [_holder(key, name)]).rowcount:
+                add_spent(db, key, Spent(), unbilled=unbilled)
 
     def end_others(self, key: JobKey, names: Collection[str]) -> None:
         """Nothing comes of what the job holds beside those, as of batches that were never made."""
         with self._once() as db:
             sql = "select holder from under_way where owner is null and database = ? and nonce = ?"
             found = {name for (name,) in db.execute(sql, [key.database, key.nonce])}
-            gone = [[name] for name in found.difference(names)]
+            gone = [[name] for name in found.difference(_holder(key, name) for name in names)]
             db.executemany("delete from under_way where holder = ?", gone)
+
+
+def _holder(key: JobKey, name: str) -> str:
+    """A batch or a training of this very job: those of its copies have the same name."""
+    return f"{name} {key.nonce} {key.database}"

@@ -64,4 +64,9 @@ _THIRD = (
     """,
 )
 
-VERSIONS = (_FIRST, _SECOND, _THIRD)
+_FOURTH = (
+    # Batches and trainings were held by their names, which those of a copied file share.
+    "update under_way set holder = holder || ' ' || nonce || ' ' || database where owner is null",
+)
+
+VERSIONS = (_FIRST, _SECOND, _THIRD, _FOURTH)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,10 +33,13 @@ from remote_classifier import (
 from running_jobs import wait_for
 from stored import list_jobs
 
+from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import ClassifierInUse, JobPaused, JobStopped, LimitReached
+from datasette_ftclassify.jobs.agreements import ask, key_of
 from datasette_ftclassify.jobs.lease import in_background
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows
+from datasette_ftclassify.jobs.runner import work
 from datasette_ftclassify.ledger import Ledger
 from datasette_ftclassify.prompts.formats import ExportFormat
 from datasette_ftclassify.prompts.prices import estimate_inference, load_prices
@@ -502,7 +505,7 @@ def test_a_batch_is_not_made_for_which_the_ledger_holds_nothing(server, town):
     with pytest.raises(ServiceRefused):
         fill(town, access_to(server), max_requests=60)
     for (tag,) in town.execute("select tag from _ftclassify_batches"):
-        Ledger().end(tag)
+        Ledger().end(key_of(town, list_jobs(town)[0]), tag)
     reserved: list[float] = []
     fill(town, access_to(server), max_requests=60, limit=reserved.append)
     assert (len(reserved), len(uploads(server)), server.batches_created) == (1, 2, 1)
@@ -574,6 +577,19 @@ def test_a_cancelled_job_cancels_its_batches_and_keeps_what_they_had_answered(se
     assert states(town) == ["done"] * 3
     assert server.state.files == {}
     assert answers(town) == spent(town).requests
+
+
+def test_a_copy_that_is_cancelled_leaves_the_reservation_of_the_original(server, town, tmp_path):
+    server.hold("in_progress")
+    pause_after_two_batches(server, town)
+    held = Ledger().under_way()
+    copy, access = str(tmp_path / "copy.db"), access_to(server)
+    town.execute("vacuum into ?", [copy])
+    with closing(connect(copy)) as other:
+        ask(other, list_jobs(other)[0].id, "cancel", access)
+        work(other, access=access)
+        assert states(other) == ["done"] * 3
+    assert Ledger().under_way() == held > 0
 
 
 def test_a_batch_that_is_slow_to_cancel_is_fetched_by_a_retry(server, town):

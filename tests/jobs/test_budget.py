@@ -181,6 +181,25 @@ def test_what_a_batch_or_a_training_may_cost_is_no_other_jobs(conn: Any) -> None
     assert Ledger().spent_today().usd == 1.0
 
 
+def test_a_copy_of_the_file_neither_frees_nor_uses_what_is_set_aside(path, tmp_path) -> None:
+    """As a training, whose name at the service is in the job's row."""
+    with closing(connect(path)) as conn:
+        job = agreed_job(conn)
+        mine = Reservations(conn, job, day(10))
+        conn.execute("vacuum into ?", [copy := str(tmp_path / "copy.db")])
+        with closing(connect(copy)) as other:
+            agree(other, get_job(other, job.id), Access())
+            theirs = Reservations(other, get_job(other, job.id), day(10))
+            mine.hold("training", 6.0, 0)
+            with pytest.raises(LimitReached, match="for a day"):
+                theirs.hold("training", 5.0, 0)
+            theirs.hold("training", 4.0, 0)
+            assert theirs.settle("training", Spent(), None).usd == 4.0
+            theirs.end("training")
+            theirs.end("training")
+            assert (Ledger().under_way(), Ledger().spent_today().usd) == (6.0, 4.0)
+
+
 def test_who_was_replaced_may_ask_no_more(conn: Any) -> None:
     job = agreed_job(conn, 10)
     budget = Budget(conn, job, Access(), dollar_a_thousand)

@@ -295,6 +295,16 @@ def test_a_batch_that_nobody_has_collected_for_a_month_counts_as_spent(
     assert Ledger().under_way() == 0.5 - spent.usd
 
 
+def test_what_an_older_version_held_is_found() -> None:
+    ledger = Ledger()
+    ledger.hold(KEY, "a batch", 0.5, 10, Limits())
+    with ledger.writing() as db:
+        db.execute("update under_way set holder = 'a batch'")
+        db.execute("pragma user_version = 3")
+    ledger.close()
+    assert Ledger().held(KEY, "a batch") == (0.5, 10)
+
+
 def test_sql_functions_spend_nothing_where_nobody_has_set_a_limit_for_them() -> None:
     spending = SqlSpending()
     with pytest.raises(LimitReached, match=r"of the \$0 that they may"):

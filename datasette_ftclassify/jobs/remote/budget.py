@@ -96,7 +96,7 @@ class Reservations(JobSpending):
     def hold(self, name: str, usd: float | None, requests: int, digest: str = "") -> None:
         """Sets it aside before anything is made there. Raises LimitReached when there is no room.
 
-        name: at the service, too, and of no other one
+        name: at the service, too, and of no other one of the job
         """
         room = self.ledger.hold(
             self.key, name, self.known(usd), requests, self.limits, digest=digest
@@ -123,7 +123,7 @@ class Reservations(JobSpending):
 
     def end(self, name: str, *, unbilled: int = 0) -> None:
         """Nothing more comes of it. unbilled: of its requests, those that cost nothing"""
-        self.ledger.end(name, unbilled=unbilled)
+        self.ledger.end(self.key, name, unbilled=unbilled)
 
     def keep(self, names: Collection[str]) -> None:
         """Of all that the job holds, only these are still to come."""
