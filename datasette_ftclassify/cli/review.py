@@ -276,7 +276,7 @@ class Session:
             queue = queue_now(self._conn, self._job, self._who)
             if row is None:
                 echo(f"Row {place} is gone.")
-                place = start(self._conn, self._job, self._who, besides=place)
+                place = start(self._conn, self._job, self._who)
                 continue
             self._show(queue, row)
             place = self._act(queue, row)

@@ -172,7 +172,8 @@ class ChosenRows:
     measured on them would say nothing of the others.
 
     keys:  of a table, as JSON
-    texts: of a view, whose rows have no keys: hashes, see `text_hash`
+    texts: of a view or a table without a primary key, whose rows have no lasting keys: hashes, see
+           `text_hash`
     """
 
     keys: frozenset[str] = frozenset()
@@ -195,14 +196,15 @@ def chosen_rows(conn: sqlite3.Connection, source: str) -> ChosenRows:
     another text of them, they are not found. Rows that had a label before are where they were."""
     if not has_table(conn, "label_changes"):
         return NO_ROWS
-    has_keys = bool(relation(conn, source).identity)
+    table = relation(conn, source)
+    has_keys = bool(table.primary_key)
     sql = (
         f"select c.row_key, r.text_hash, {at_most('c.cells_before')} from _ftclassify_label_changes"
         " c join _ftclassify_review_rows r on r.job_id = c.job_id and r.place = c.place"
-        " where (c.source = ? or not ?) and c.action = 'label' and c.undone_at is null"
+        " where (c.source = ? or ?) and c.action = 'label' and c.undone_at is null"
         " and not r.at_random"
     )
-    with closing(conn.execute(sql, [source, has_keys])) as found:
+    with closing(conn.execute(sql, [source, table.is_view])) as found:
         rows = [row for row in found if all(map(is_blank, _cells(row[2])))]
     if has_keys:
         return ChosenRows(keys=frozenset(str(key) for key, _, _ in rows))

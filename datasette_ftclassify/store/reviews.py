@@ -166,17 +166,13 @@ def plain_text(value: object) -> str:
     return value
 
 
-def claim_next(conn: sqlite3.Connection, job_id: int, who: str, *, besides: int = 0) -> int | None:
+def claim_next(conn: sqlite3.Connection, job_id: int, who: str) -> int | None:
     """The place of the next open row that nobody else has in front of them, now theirs; None where
-    none is left. Call inside a transaction.
-
-    besides: a place that is not wanted now
-    """
+    none is left. Call inside a transaction."""
     row = conn.execute(
         "select place from _ftclassify_review_rows where job_id = ? and state = 'open'"
-        " and place <> ? and (claimed_by is null or claimed_by = ? or claimed_until < ?)"
-        " order by place limit 1",
-        [job_id, besides, who, time.time()],
+        " and (claimed_by is null or claimed_by = ? or claimed_until < ?) order by place limit 1",
+        [job_id, who, time.time()],
     ).fetchone()
     if row is None:
         return None

@@ -34,17 +34,15 @@ def settle(conn: sqlite3.Connection, job_id: int, place: int, people: int) -> No
     set_state(conn, job_id, place, "answered" if found >= people else "open")
 
 
-def next_unanswered(
-    conn: sqlite3.Connection, job_id: int, who: str, *, besides: int = 0
-) -> int | None:
+def next_unanswered(conn: sqlite3.Connection, job_id: int, who: str) -> int | None:
     """The place of the first open row that this person has not answered; None: none is left. Rows
     are not claimed, since several people are to answer each."""
     row = conn.execute(
         "select place from _ftclassify_review_rows r where job_id = ?1 and state = 'open'"
-        " and place <> ?3 and not exists (select 1 from _ftclassify_label_changes c"
+        " and not exists (select 1 from _ftclassify_label_changes c"
         f" where c.job_id = r.job_id and c.place = r.place and c.who = ?2 and {_LIVE})"
         " order by place limit 1",
-        [job_id, who, besides],
+        [job_id, who],
     ).fetchone()
     return None if row is None else int(row[0])
 

@@ -1,5 +1,5 @@
-"""Undoing in a table without a primary key, whose rows VACUUM has given other rowids: no row gets a
-label that another one had."""
+"""Review in a table without a primary key, whose rows VACUUM has given other rowids: no row gets a
+label that was meant for another one, or that another one had."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from checking import clean_rows
 from datasette_ftclassify.core.database import connect
 from datasette_ftclassify.core.errors import ReviewError, RowChanged
 from datasette_ftclassify.core.task import define
+from datasette_ftclassify.jobs.review.agreement import accept_agreed
 from datasette_ftclassify.jobs.review.batches import undo_batch
 from datasette_ftclassify.jobs.review.build import submit_review
 from datasette_ftclassify.jobs.review.changes import change_row, start, undo
 from datasette_ftclassify.jobs.review.merges import merge_labels, plan_merge
-from datasette_ftclassify.jobs.review.shown import show_row
+from datasette_ftclassify.jobs.review.shown import list_shown, queue_now, show_row
 from datasette_ftclassify.jobs.runner import run_job
 from datasette_ftclassify.jobs.settings import ReviewSettings
 
@@ -84,3 +85,57 @@ def test_so_is_the_change_of_one_row(conn: sqlite3.Connection, moved: bool) -> N
     with pytest.raises(RowChanged, match="may be another one"):
         undo(conn, job, "ann")
     assert labels(conn) == before
+
+
+@pytest.mark.parametrize("people", [1, 2])
+def test_a_queue_shows_and_writes_no_row_that_it_did_not_choose(
+    conn: sqlite3.Connection, people: int
+) -> None:
+    task = define(conn, "letters", text=["text"], labels=["label"])
+    settings = ReviewSettings(task, "audit", rows=12, people=people)
+    job = run_job(conn, submit_review(conn, settings).id)
+    chosen = {row.place: row.text for row in list_shown(conn, job)}
+    place = start(conn, job, "ann")
+    assert place is not None
+    seen = show_row(conn, job, place, "ann")
+    assert seen is not None
+    move_rows(conn)
+    before = labels(conn)
+    shown = list_shown(conn, job)
+    assert len(shown) < 12
+    assert all(row.text == chosen[row.place] for row in shown)
+    with pytest.raises(RowChanged, match="may be another one"):
+        change_row(conn, job, place, ["b"], seen=seen.seen, who="ann")
+    while (place := start(conn, job, "ann")) is not None:
+        row = show_row(conn, job, place, "ann")
+        assert row is not None
+        assert row.text == chosen[place]
+        change_row(conn, job, place, ["b"], seen=row.seen, who="ann")
+    assert queue_now(conn, job, "ann").left == 0
+    if people > 1:
+        with pytest.raises(ReviewError, match="No row waits"):
+            accept_agreed(conn, job, "ann")
+        assert labels(conn) == before
+        return
+    assert {text for text, label in labels(conn) if label == "b"} <= {*chosen.values(), "a boat"}
+
+
+@pytest.mark.parametrize("key", ["", "id integer primary key, "])
+def test_nobody_is_held_up_by_rows_that_were_deleted(tmp_path: Path, key: str) -> None:
+    with closing(connect(tmp_path / "gone.db", must_exist=False)) as conn:
+        with conn:
+            conn.execute(f"create table letters ({key}text, label)")
+            conn.executemany("insert into letters (text, label) values (?, ?)", clean_rows(10))
+        task = define(conn, "letters", text=["text"], labels=["label"])
+        job = run_job(conn, submit_review(conn, ReviewSettings(task, "audit", rows=9)).id)
+        with conn:
+            conn.execute("delete from letters where rowid % 2")
+        left = len(list_shown(conn, job))
+        places = []
+        while (place := start(conn, job, "ann")) is not None:
+            row = show_row(conn, job, place, "ann")
+            assert row is not None
+            change_row(conn, job, place, None, seen=row.seen, who="ann")
+            places.append(place)
+        assert 0 < len(places) == left < 9
+        assert queue_now(conn, job).progress.skipped == 9

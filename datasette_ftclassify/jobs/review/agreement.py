@@ -138,7 +138,8 @@ def next_decision(conn: sqlite3.Connection, job: Job, who: str) -> int | None:
     ensure_schema(conn)
     with exact(conn), transaction(conn):
         queue = _shared(conn, job)
-        places = [row.place for row, a in _answered(conn, queue) if not _same(a)]
+        differ = [row for row, answers in _answered(conn, queue) if not _same(answers)]
+        places = [row.place for row in differ if read_row(conn, queue, row) is not None]
         return next_undecided(conn, job.id, who, places)
 
 

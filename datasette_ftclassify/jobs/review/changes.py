@@ -23,13 +23,22 @@ from ...store.label_changes import (
     last_change,
     mark_undone,
 )
-from ...store.reviews import QueuedRow, claim, claim_next, row_at
+from ...store.reviews import QueuedRow, claim, claim_next, row_at, set_state
 from ...store.schema import ensure_schema, transaction
 from ...store.shared_answers import answers_of, next_unanswered, settle
 from ..row_updates import is_about_the_file
 from .build import queue_facts
 from .cells import as_cells
-from .rows import OpenQueue, RowNow, exact, find_source, offered_labels, read_row, with_added
+from .rows import (
+    OpenQueue,
+    RowNow,
+    exact,
+    find_source,
+    offered_labels,
+    read_row,
+    row_gone,
+    with_added,
+)
 
 MOST_NOTE = 2_000
 """Characters of a note."""
@@ -67,18 +76,22 @@ def _added(conn: sqlite3.Connection, job: Job, task: Task) -> list[LabelValue]:
     return [label for labels in given for label in labels]
 
 
-def start(conn: sqlite3.Connection, job: Job, who: str, *, besides: int = 0) -> int | None:
+def start(conn: sqlite3.Connection, job: Job, who: str) -> int | None:
     """The place of the first row that nobody else has in front of them; where several people
-    label each row, of the first that this person has not."""
+    label each row, of the first that this person has not. Raises as `open_queue` does."""
     ensure_schema(conn)
-    with transaction(conn):
-        return _next(conn, job, who, besides=besides)
+    with exact(conn), transaction(conn):
+        return _next(conn, open_queue(conn, job), who)
 
 
-def _next(conn: sqlite3.Connection, job: Job, who: str, *, besides: int = 0) -> int | None:
-    if people_of(job) > 1:
-        return next_unanswered(conn, job.id, who, besides=besides)
-    return claim_next(conn, job.id, who, besides=besides)
+def _next(conn: sqlite3.Connection, queue: OpenQueue, who: str) -> int | None:
+    """Rows that are gone count as skipped."""
+    find = next_unanswered if queue.people > 1 else claim_next
+    while (place := find(conn, queue.job.id, who)) is not None:
+        if read_row(conn, queue, _queued(conn, queue.job, place)) is not None:
+            break
+        set_state(conn, queue.job.id, place, "skipped")
+    return place
 
 
 def change_row(
@@ -134,7 +147,7 @@ def change_row(
             settle(conn, job.id, place, queue.people)
         if queue.people > 1 and not own:
             return Changed(change, action == "label", None, decided=True)
-        return Changed(change, action == "label", _next(conn, job, who))
+        return Changed(change, action == "label", _next(conn, queue, who))
 
 
 def undo(conn: sqlite3.Connection, job: Job, who: str, change_id: int | None = None) -> Changed:
@@ -155,12 +168,8 @@ def undo(conn: sqlite3.Connection, job: Job, who: str, change_id: int | None = N
         if change.action in ("answer", "pass"):
             _check_own(change, queued, who)
         if change.action == "label":
-            now = None if queue.source.primary_key else read_row(conn, queue, queued)
-            if now is not None and now.moved:
-                raise RowChanged(
-                    f"{queue.source.name} has no primary key, and this row has another text by "
-                    "now, so it may be another one (VACUUM): nothing was undone."
-                )
+            if read_row(conn, queue, queued) is None:
+                raise row_gone(queue.source)
             write_row(conn, queue, queued, change.after, change.before, undoing=True)
         mark_undone(conn, change, who)
         if queue.people > 1:
@@ -190,7 +199,7 @@ def _queued(conn: sqlite3.Connection, job: Job, place: int) -> QueuedRow:
 def _as_shown(conn: sqlite3.Connection, queue: OpenQueue, queued: QueuedRow, seen: str) -> RowNow:
     now = read_row(conn, queue, queued)
     if now is None:
-        raise RowChanged("This row was deleted meanwhile.")
+        raise row_gone(queue.source)
     if now.seen != seen:
         raise RowChanged(
             "Somebody has changed or reviewed this row in the meantime, so nothing was written: "
@@ -258,7 +267,7 @@ def write_row(
     source, columns = queue.source, queue.task.labels
     condition = row_condition(source, queued.key)
     if condition is None:
-        raise RowChanged("This row was deleted meanwhile.")
+        raise row_gone(queue.source)
     where, key = condition
     changed = write_cells(conn, source, columns, condition, before, after)
     held = conn.execute(
@@ -267,7 +276,7 @@ def write_row(
     if held is None:
         if changed:
             return tuple(after)  # a trigger has moved the row, as the table wants it
-        raise RowChanged("This row was deleted meanwhile.")
+        raise row_gone(queue.source)
     if not changed:
         if tuple(held) == tuple(before):
             raise ReviewError(

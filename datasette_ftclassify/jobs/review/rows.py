@@ -19,7 +19,7 @@ from ...core.database import (
     relation,
     row_condition,
 )  # fmt: skip
-from ...core.errors import ReviewError
+from ...core.errors import ReviewError, RowChanged
 from ...core.foreign_keys import all_keys, find_lookup, with_names
 from ...core.label_kinds import MULTICLASS
 from ...core.label_notations import label_reader
@@ -125,8 +125,11 @@ def _generated(conn: sqlite3.Connection, source: Relation) -> set[str]:
     return {str(name) for (name,) in conn.execute(sql, [source.name]).fetchall()}
 
 
-def read_row(conn: sqlite3.Connection, queue: OpenQueue, queued: QueuedRow) -> RowNow | None:
-    """None where it is gone."""
+def read_row(
+    conn: sqlite3.Connection, queue: OpenQueue, queued: QueuedRow, *, any_text: bool = False
+) -> RowNow | None:
+    """None where it is gone. Without a primary key, a row with another text may be another row,
+    which VACUUM has given its number: that counts as gone, too, but for `any_text`."""
     task, source = queue.task, queue.source
     condition = row_condition(source, queued.key)
     if condition is None:
@@ -141,6 +144,9 @@ def read_row(conn: sqlite3.Connection, queue: OpenQueue, queued: QueuedRow) -> R
     n = len(task.text)
     cells = tuple(found[n:])
     text = task.renderer()(found[:n]).text
+    moved = text is None or text_hash(text) != queued.text_hash
+    if moved and not source.primary_key and not any_text:
+        return None
     done = times_changed(conn, source.name, queued.key)
     # What is sent as somebody's own answer must not become the decision about all of them.
     stage = ["answered"] if queued.state == "answered" else []
@@ -150,7 +156,17 @@ def read_row(conn: sqlite3.Connection, queue: OpenQueue, queued: QueuedRow) -> R
         text=text,
         labels=queue.read(cells),
         seen=sha256(repr((list(map(_exact, found)), done, *stage)).encode()).hexdigest()[:32],
-        moved=text is None or text_hash(text) != queued.text_hash,
+        moved=moved,
+    )
+
+
+def row_gone(source: Relation) -> RowChanged:
+    """The error for a row that `read_row` does not find."""
+    if source.primary_key:
+        return RowChanged("This row was deleted meanwhile.")
+    return RowChanged(
+        f"This row of {source.name} was deleted or has another text by now. The table has no "
+        "primary key, so it may be another one (VACUUM): nothing was written."
     )
 
 

@@ -205,7 +205,7 @@ def _neighbours(conn: sqlite3.Connection, queue: OpenQueue, queued: QueuedRow) -
     found = []
     for key in queued.neighbours:
         near = QueuedRow(0, key, 0, None, (), "")
-        now = read_row(conn, queue, near)
+        now = read_row(conn, queue, near, any_text=True)
         if now is not None and now.text is not None:
             short = " ".join(now.text[: LONGEST_NEIGHBOUR + 1].split())
             text, near_labels = shortened(short, LONGEST_NEIGHBOUR), now.labels or ()
