@@ -341,8 +341,8 @@ def require_labels(examples: list[Example], labels: LabelSet) -> None:
     fewest = labels.label_kind.fewest
     if len(labels) < fewest:
         raise TrainingError(
-            f"All rows have the label {named(labels.names[0], always=True)}: a classifier needs at "
-            "least two labels."
+            "All rows with a text and a readable label have "
+            f"{named(labels.names[0], always=True)}: a classifier needs at least two labels."
         )
     if len(seen) < fewest:
         raise TrainingError("The training rows have fewer than two labels: look at the split.")

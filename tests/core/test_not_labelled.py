@@ -84,6 +84,13 @@ def test_a_training_without_examples_says_what_the_cells_are() -> None:
         read_split(conn, task, SplitPlan())
 
 
+def test_a_training_with_one_readable_label_says_so_of_the_rows_that_have_it() -> None:
+    conn = table(["text", "label"], [(f"text {n}", "c" if n % 2 else b"b") for n in range(40)])
+    task = define(conn, "t", text=["text"], labels=["label"])
+    with pytest.raises(TrainingError, match="All rows with a text and a readable label have 'c'"):
+        train_classifier(conn, task, TrainRequest(name="c", curve=False))
+
+
 def test_the_blanks_hold_all_that_python_strips() -> None:
     assert {c for c in map(chr, range(sys.maxunicode)) if c.isspace()} <= set(BLANKS)
     assert all(map(is_blank, INVISIBLE))
