@@ -59,6 +59,14 @@ def merge(conn: sqlite3.Connection, wanted: Task, old: Sequence[str], into: str)
     return done.batch
 
 
+@pytest.mark.parametrize("old", ["2", "3"])
+def test_a_number_with_a_nought_is_the_number_where_labels_are_numbers(old: str) -> None:
+    with closing(table([2, 2, 3])) as conn:
+        with pytest.raises(ReviewError, match="of which 02 is 2: choose that"):
+            plan_merge(conn, task(conn), [old], "02")
+        assert plan_merge(conn, task(conn), [old], "007").said == f"{old} became 7"
+
+
 LABELS = st.sampled_from(["spam", "Spam ", "ham", "Ham", None, "", "other", 7])
 
 

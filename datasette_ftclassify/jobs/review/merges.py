@@ -185,7 +185,7 @@ def _plan(conn: sqlite3.Connection, column: _Column, old: Sequence[str], into: s
     state = repr((sorted(map(str, gone)), str(target), [(str(b), n) for b, _, n in updates]))
     return MergePlan(
         rows=told,
-        into=into,
+        into=label_name(target) if new else into,
         new=new,
         changed=sum(rows for _, _, rows in updates),
         empty=sorted(str(v) for v in gone) if several else [],
@@ -203,7 +203,15 @@ def _new_label(
     if labels is None and (column.task.named_labels or known.lookup):
         added_label(column.task, known, name)  # says why there can be none
     numbers = all(type(value) is int for value in column.counts)
-    return int(name) if numbers and name.isascii() and name.isdigit() else given
+    if not (numbers and name.isascii() and name.isdigit()):
+        return given
+    if int(name) in column.counts:
+        raise ReviewError(
+            f"The labels are numbers, of which {name} is {int(name)}: choose that, or make them "
+            "texts first.",
+            fields=("into",),
+        )
+    return int(name)
 
 
 def merge_labels(
@@ -265,7 +273,10 @@ def _update(
     changed = write_cells(conn, source, labels, (alike, []), before, after)
     left = conn.execute(f"select count(*) from {table} where {condition}", values).fetchone()[0]
     if changed != rows or len(keys) != rows or left:
-        raise ReviewError(f"A trigger of {source.name} leaves rows unchanged: nothing was changed.")
+        raise ReviewError(
+            f"A trigger of {source.name}, or the type of the column, leaves rows unchanged: "
+            "nothing was changed."
+        )
     add_changes(conn, batch, source.name, ((key, before, after) for key in keys), why=why, who=who)
     return keys
 
