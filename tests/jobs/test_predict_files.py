@@ -325,6 +325,17 @@ def test_a_csv_keeps_its_delimiter(model: Path, tmp_path: Path, delimiter: str):
     assert "Nothing left to do" in again.stdout
 
 
+def test_an_empty_line_of_one_column_is_a_row_without_text(model: Path, tmp_path: Path):
+    (tmp_path / "a.csv").write_text("message\nnoise at night\n\nthe bins\n")
+    said = run(
+        "predict-files", model, tmp_path / "a.csv", tmp_path / "out", "--columns-prefix", "p"
+    )
+    assert "classified 2 of 3 rows" in said.stdout
+    with (tmp_path / "out" / "a.csv").open(newline="") as file:
+        rows = [row[:2] for row in csv.reader(file)]
+    assert rows[1:] == [["noise at night", "Noise"], ["", ""], ["the bins", rows[3][1]]]
+
+
 def test_a_name_is_a_name_where_a_file_has_it(tmp_path: Path):
     """And no pattern; where none has it, it is one."""
     folder = tmp_path / "mails [old]"

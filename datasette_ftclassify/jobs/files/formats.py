@@ -283,14 +283,14 @@ class Csv(_Lines):
     def _rows(path: Path, reader: Any, width: int) -> Iterator[list[str]]:
         try:
             for row in reader:
-                if len(row) != width:
-                    if not row:
-                        continue  # an empty line
+                if not row and width > 1:
+                    continue  # an empty line, which is the empty cell of a row of one
+                if len(row) != width and row:
                     raise SourceError(
                         f"{path}, line {reader.line_num}: {len(row)} cells, and {width} in the "
                         "header."
                     )
-                yield row
+                yield row or [""]
         except csv.Error as error:
             raise SourceError(f"{path}, line {reader.line_num}: {error}.") from error
 
