@@ -23,6 +23,7 @@ from datasette_ftclassify.jobs.sweep import sweeps_of
 from datasette_ftclassify.jobs.sweep_result import sweep_result
 from datasette_ftclassify.jobs.train_version import former_request
 from datasette_ftclassify.store.classifiers import find_classifier
+from datasette_ftclassify.store.jobs.new_rows import list_following
 from datasette_ftclassify.trainers.registry import get_trainer
 
 OF_EACH_KIND = 16
@@ -159,3 +160,13 @@ async def test_a_page_holds_one_job_at_a_time(path: Path, page: str) -> None:
     assert (await get(datasette, f"/town/-/ftclassify/{page}", ROOT)).status_code == 200
     with little_memory():
         await get(datasette, f"/town/-/ftclassify/{page}", ROOT)
+
+
+@pytest.mark.parametrize("uid", ["'u' || i", "printf('%.*c', 4000000 / i, 'u') || i"])
+def test_of_tables_to_follow_few_are_read(trained: Path, uid: str) -> None:
+    numbers = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000)"
+    with closing(connect(trained)) as conn, conn:
+        rows = f"{numbers} select 'messages', {uid}, 1, '' from n"
+        conn.execute(f"insert into _ftclassify_following {rows}")
+        with little_memory(LITTLE):
+            assert len(list_following(conn)) == len(list_following(conn, "messages")) == 1_000

@@ -6,10 +6,17 @@ import sqlite3
 from dataclasses import dataclass
 
 from ...core.job_events import NEW_ROWS
+from ..cell_size import fits
 from ..classifiers import now
 from ..schema import transaction, upsert
 from ..tables import has_table
 from .events import note
+
+MOST_FOLLOWING = 1_000
+"""Of one file, which the server looks at every few seconds."""
+
+_FIT = " and ".join(fits(name) for name in ("source", "uid", "job_id"))
+"""Rows of a size that we write."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +39,23 @@ def add_following(conn: sqlite3.Connection, source: str, uid: str, job_id: int) 
 
 
 def list_following(conn: sqlite3.Connection, source: str | None = None) -> list[Following]:
-    """All, or those of one table; none in a file of an older version."""
+    """All, or those of one table, the first MOST_FOLLOWING; none in a file of an older version."""
     if not has_table(conn, "following"):
         return []
-    sql = "select source, uid, job_id from _ftclassify_following order by source, uid"
-    every = [Following(*row) for row in conn.execute(sql).fetchall()]
-    return [one for one in every if source is None or one.source == source]
+    rows = conn.execute(
+        "select source, uid, job_id from _ftclassify_following where (?1 is null or source = ?1)"
+        f" and {_FIT} order by source, uid limit {MOST_FOLLOWING}",
+        [source],
+    )
+    return [Following(*row) for row in rows.fetchall()]
 
 
 def is_followed(conn: sqlite3.Connection, job_id: int) -> bool:
     """Whether the job goes on whenever there are new rows."""
-    return any(one.job_id == job_id for one in list_following(conn))
+    if not has_table(conn, "following"):
+        return False
+    sql = "select 1 from _ftclassify_following where job_id = ?"
+    return conn.execute(sql, [job_id]).fetchone() is not None
 
 
 def end_following(conn: sqlite3.Connection, source: str, uid: str) -> None:
