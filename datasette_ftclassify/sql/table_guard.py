@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 
 from ..core.database import quote
@@ -97,43 +97,49 @@ def reading_ours(conn: sqlite3.Connection) -> Iterator[None]:
         guard.end()
 
 
-def ours_behind(conn: sqlite3.Connection, name: str) -> set[str]:
-    """The tables of ours whose rows a table or view shows, in small letters. Only for a connection
-    with a guard."""
-    found, read = {name}, set[str]()
+def ours_behind(conn: sqlite3.Connection, names: Collection[str]) -> dict[str, set[str]]:
+    """By each of the tables and views the tables of ours whose rows it shows, in small letters.
+    Only for a connection with a guard."""
+    # A plain table shows nothing but itself.
+    sql = (
+        "select name, type = 'view' from sqlite_master where type in ('table', 'view')"
+        " and sql not like 'create table %'"
+    )
+    opaque = {name.lower(): bool(is_view) for name, is_view in conn.execute(sql)}
+    read = set[str]()
 
     def note(action: int, table: str | None, column: str | None, *_: str | None) -> int:
         if action == sqlite3.SQLITE_READ and table and column:
-            found.add(table)
+            read.add(table.lower())
         return sqlite3.SQLITE_OK
 
-    conn.set_authorizer(note)
-    try:
-        while more := found - read:
-            read |= more
+    def behind(name: str) -> set[str]:
+        read.clear()
+        read.add(name.lower())
+        looked = set[str]()
+        while more := (read & opaque.keys()) - looked:
+            conn.set_authorizer(note)  # each time, as a statement that is remembered asks nobody
+            looked |= more
             for table in more:
-                try:
-                    _read_a_row(conn, table)
-                except SQLITE_ERRORS as error:
-                    if is_about_the_file(error):
-                        raise
-                    # Nothing can be read there, such as of a view of what is gone.
+                _read_a_row(conn, table, opaque[table])
+        return {table for table in read if _is_ours(table)}
+
+    try:
+        return {name: behind(name) for name in names}
     finally:
         conn.set_authorizer(_guards[id(conn)])
-    return {table.lower() for table in found if _is_ours(table)}
 
 
-def _read_a_row(conn: sqlite3.Connection, name: str) -> None:
-    """As far as it tells what is behind a table: of a view preparing it does, of a virtual table
-    reading it. A plain one shows nothing but itself."""
-    sql = (
-        "select type = 'view' from sqlite_master where name = ? collate nocase"
-        " and type in ('table', 'view') and sql not like 'create table %'"
-    )
-    kind = conn.execute(sql, [name]).fetchone()
-    if kind is not None:
-        sql = f"select * from {quote(name)} limit 1"
-        conn.execute(f"explain {sql}" if kind[0] else sql).fetchone()
+def _read_a_row(conn: sqlite3.Connection, name: str, is_view: bool) -> None:
+    """As far as it tells what is behind it: of a view preparing it does, of a virtual table reading
+    it."""
+    sql = f"select * from {quote(name)} limit 1"
+    try:
+        conn.execute(f"explain {sql}" if is_view else sql).fetchone()
+    except SQLITE_ERRORS as error:
+        if is_about_the_file(error):
+            raise
+        # Nothing can be read there, such as of a view of what is gone.
 
 
 def _is_ours(table: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from inspect import signature
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
@@ -78,12 +78,12 @@ async def read_or(
 
 async def find_ours_behind(
     database: Database | None, tables: Collection[str]
-) -> dict[str, set[str] | None]:
+) -> Mapping[str, set[str] | None]:
     """By each table or view, the tables of ours whose rows it shows; None: that cannot be known."""
     if database is None or not tables:
         return {}
     try:
-        return await read(database, lambda conn: {t: ours_behind(conn, t) for t in tables})
+        return await read(database, lambda conn: ours_behind(conn, tables))
     except ArtifactError:  # nothing is read in such a file
         return {}
     except (*SQLITE_ERRORS, FtclassifyError):

@@ -17,6 +17,7 @@ from datasette_ftclassify.core.splits import SplitPlan
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.check import submit_check
 from datasette_ftclassify.jobs.runner import run_job
+from datasette_ftclassify.web.datasette_reads import find_ours_behind
 
 OURS = "/town/-/ftclassify"
 CHOSEN = "table=mails&text=message&label=topic"
@@ -117,3 +118,15 @@ async def test_no_page_tells_rows_of_our_tables_by_whatever_they_are_read(
     if name in OVER_OURS:
         shown = await get(datasette, f"{OURS}/{pages[0]}", ROOT)
         assert (shown.status_code, "message" in shown.text) == (200, True)
+
+
+async def test_of_very_many_tables_all_can_be_told_at_once(town: Path) -> None:
+    names = {f"t{number}" for number in range(4_000)}
+    with closing(sqlite3.connect(town)) as conn, conn:
+        for sql in (*OVER_OURS.values(), *(f"create table {name} (message)" for name in names)):
+            conn.execute(sql)
+    datasette = serve(town)
+    await datasette.invoke_startup()
+    found = await find_ours_behind(datasette.get_database("town"), {*names, *OVER_OURS})
+    assert {name for name, ours in found.items() if ours} == set(OVER_OURS)
+    assert all(found[name] == set() for name in names)
