@@ -99,8 +99,14 @@ def _read_as(facts: Facts) -> Iterator[Finding]:
     )
 
 
+def _written(facts: Facts) -> list[str]:
+    """Labels as the cells have them. Names that another table has for keys are no notation."""
+    there = (v for v, rows in facts.counts.items() if rows and facts.name_of(v) == label_name(v))
+    return list(dict.fromkeys(map(label_name, there)))
+
+
 def _torn(facts: Facts) -> Iterator[Finding]:
-    names = [name for name, rows in facts.names.items() if rows]
+    names = _written(facts)
     odd = torn(names)
     if odd:
         yield facts.finding(
@@ -117,7 +123,7 @@ def _torn(facts: Facts) -> Iterator[Finding]:
 def _lists(facts: Facts) -> Iterator[Finding]:
     """Labels that look like lists, with a delimiter that also stands in names, or another one than
     the rest has."""
-    names = [name for name, rows in facts.names.items() if rows]
+    names = _written(facts)
     alone = {name.strip() for name in names}
     if not facts.task.exclusive:
         delimiters = (*DELIMITERS, *_DOUBTFUL)
@@ -167,7 +173,7 @@ def _lists_by(delimiter: str, names: Sequence[str], alone: Set[str]) -> list[str
 
 
 def _bits(facts: Facts) -> Iterator[Finding]:
-    names = [name for name, rows in facts.names.items() if rows]
+    names = _written(facts)
     if facts.task.exclusive and (length := _bits_of(names)):
         yield facts.finding(
             "label-notation",

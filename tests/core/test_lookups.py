@@ -92,6 +92,16 @@ def test_the_check_counts_by_name(path: Path):
         assert all(set(row["labels"]) <= set(WORDS) for row in report["sample"])
 
 
+def test_names_of_keys_are_no_lists_and_no_other_notation(tmp_path: Path):
+    with closing(desk(tmp_path / "desk.db")) as conn:
+        for key, name in ((1, "bill, login"), (2, "bill, parcel"), (3, "['bill'")):
+            conn.execute("update topics set name = ? where id = ?", [name, key])
+        task = define(conn, "mails", text=["message"], labels=["topic"])
+        assert run_checks(conn, task, deep=False).finding("label-notation") is None
+        said = train_classifier(conn, task, TrainRequest(name="c", curve=False)).classifier.report
+        assert "notation" not in " ".join(said["labels_said"])
+
+
 def test_keys_in_a_view_are_a_finding(path: Path, tmp_path: Path):
     copy = tmp_path / "desk.db"
     copy.write_bytes(path.read_bytes())
