@@ -266,8 +266,25 @@ def test_only_an_encoder_that_a_person_named_is_used_and_only_with_the_same_file
     assert needed_encoder(digest, "tiny").digest == digest
     known._loaded.clear()
     write_encoder(folder, {**VECTORS, "owl": [1.0, 1.0, 1.0]})
-    with pytest.raises(AccessError, match=r"needs the sentence encoder tiny .* has other files"):
+    said = rf"needs the sentence encoder tiny .* but {folder.name} has other files"
+    with pytest.raises(AccessError, match=said):
         needed_encoder(digest, "tiny")
+
+
+@pytest.mark.parametrize("file", ["model.onnx", "tokenizer.json", "config.json", "no such folder"])
+def test_no_message_about_an_encoder_tells_visitors_of_pages_the_folders(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    digest = Encoder(find_encoder(str(folder))).digest
+    named = folder if (folder / file).parent.is_dir() and " " not in file else folder / file
+    monkeypatch.setenv("FTCLASSIFY_ENCODER", str(named))
+    monkeypatch.setattr(known, "digest_of", lambda files: digest)
+    for broken in [folder / file] if named == folder else []:
+        broken.write_text("{")
+    with pytest.raises(AccessError, match="cannot be used here") as said:
+        needed_encoder(digest, str(named))
+    assert named.name in str(said.value)
+    assert str(folder.parent) not in str(said.value)
 
 
 def test_the_real_encoder_of_a_package_tells_meanings_apart() -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from ...core.distribution import DISTRIBUTION
 from ...core.errors import TrainingError
 from ..local.features import MAX_CHARACTERS, FloatArray
-from .files import EncoderFiles
+from .files import EncoderFiles, shown
 
 MISSING = (
     "Sentence encoders need ONNX Runtime and a tokenizer. "
@@ -52,12 +52,10 @@ class Encoder:
                 str(files.model), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            raise TrainingError(
-                f"{files.name} is not an encoder that can be read: {error}"
-            ) from error
+            raise _unreadable(files, files.model, error) from error
         self._inputs = [each.name for each in self._session.get_inputs()]
         if other := sorted(set(self._inputs) - set(_INPUTS)):
-            raise TrainingError(f"{files.name} wants {other[0]}, which is not supported.")
+            raise TrainingError(f"{shown(files.name)} wants {other[0]}, which is not supported.")
         self.dimensions = len(self.row("a"))
 
     def row(self, text: str) -> FloatArray:
@@ -75,7 +73,9 @@ class Encoder:
         try:
             found = np.asarray(self._session.run(None, fed)[0], dtype=np.float32)
         except Exception as error:
-            raise TrainingError(f"{self.files.name} cannot encode a text: {error}") from error
+            raise TrainingError(
+                f"{shown(self.files.name)} cannot encode a text: {error}"
+            ) from error
         return self._pooled(found)
 
     def _pooled(self, found: FloatArray) -> FloatArray:
@@ -85,7 +85,9 @@ class Encoder:
         else:  # an export that pools by itself
             vector = found.reshape(-1)
         if not 1 <= len(vector) <= MAX_DIMENSIONS or not np.isfinite(vector).all():
-            raise TrainingError(f"{self.files.name} gives no vector of finite numbers for a text.")
+            raise TrainingError(
+                f"{shown(self.files.name)} gives no vector of finite numbers for a text."
+            )
         length = float(np.sqrt(np.add.reduce(vector * vector)))
         scaled = vector / length if length > 0 else vector
         return np.asarray(scaled, dtype=np.float16).astype(np.float32)
@@ -102,7 +104,7 @@ def digest_of(files: EncoderFiles) -> str:
                 while block := file.read(1 << 20):
                     digest.update(block)
     except OSError as error:
-        raise TrainingError(f"{path} cannot be read: {error.strerror}") from error
+        raise TrainingError(f"{path.name} cannot be read: {error.strerror}") from error
     return digest.hexdigest()
 
 
@@ -122,8 +124,13 @@ def tokenizer_of(files: EncoderFiles) -> Any:
         found.no_padding()
         found.enable_truncation(files.max_tokens)
     except Exception as error:
-        raise TrainingError(f"{files.name} is not an encoder that can be read: {error}") from error
+        raise _unreadable(files, path, error) from error
     return found
+
+
+def _unreadable(files: EncoderFiles, path: Path, error: Exception) -> TrainingError:
+    why = str(error).replace(str(path), path.name)
+    return TrainingError(f"{shown(files.name)} is not an encoder that can be read: {why}")
 
 
 def _of_vocabulary(tokenizers: Any, path: Path, lowercase: bool) -> Any:

@@ -75,6 +75,13 @@ class EncoderFiles:
         return sum(path.stat().st_size for path in self.parts)
 
 
+def shown(name: str) -> str:
+    """The name of an encoder in a message, which visitors of a page may read: without the folders
+    that lead to it on this machine."""
+    parts = ((part, Path(part).expanduser()) for part in name.split("+"))
+    return "+".join(path.name if path.is_absolute() else part for part, path in parts)
+
+
 def find_encoder(name: str, form: Form = "onnx") -> EncoderFiles:
     """The files of a named encoder.
 
@@ -91,12 +98,13 @@ def find_encoder(name: str, form: Form = "onnx") -> EncoderFiles:
         names = (first, second)
         places = [_place(first), _place(second)]
     if not all(places):
-        missing = names[places.index(None)]
+        missing = shown(names[places.index(None)])
         raise TrainingError(
             f"There is no sentence encoder {missing!r}: no folder, no installed package and no "
             "model in the Hugging Face cache has that name. Models are not downloaded silently: "
             "name a folder, or download the encoder first."
         )
+    name = shown(name)
     found = [place for place in places if place]
     folders = [folder for place in found for folder in place.folders]
     modules = _modules(folders)
@@ -113,7 +121,7 @@ def find_encoder(name: str, form: Form = "onnx") -> EncoderFiles:
     if tokenizer is None:
         raise TrainingError(
             f"{name} has a model, but no tokenizer.json or vocab.txt. Name the folder or package "
-            f"that has one behind a plus sign: {names[0]}+FOLDER"
+            f"that has one behind a plus sign: {shown(names[0])}+FOLDER"
         )
     if other := next((kind for kind in modules if kind not in _MODULES), None):
         raise TrainingError(
@@ -251,7 +259,7 @@ def _settings(folders: Sequence[Path], name: str) -> JsonObject:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
-        raise TrainingError(f"{path} is not JSON.") from None
+        raise TrainingError(f"{path.name} is not JSON.") from None
     return data if isinstance(data, dict) else {"": data}
 
 

@@ -19,7 +19,7 @@ from ...core.distribution import DISTRIBUTION
 from ...core.errors import AccessError, TrainingError
 from .allowed import allowed_encoders
 from .encoder import Encoder, digest_of
-from .files import EncoderFiles, Form, find_encoder
+from .files import EncoderFiles, Form, find_encoder, shown
 from .made_here import all_places, is_made_here, place_of, size_of
 from .vector_store import KnownEncoder, VectorStoreError, opened_store
 
@@ -115,7 +115,7 @@ def needed_encoder(digest: str, name: str) -> Encoder:
         found = _loaded.get(digest)
     if found is not None:
         return found
-    needs = f"This classifier needs the sentence encoder {name} (SHA-256 {digest[:12]}…)"
+    needs = f"This classifier needs the sentence encoder {shown(name)} (SHA-256 {digest[:12]}…)"
     problem = (
         f"which is not known on this machine. Install {DISTRIBUTION}[encoder] and the "
         "encoder, and name it in the setting encoder of datasette-ftclassify, or in "
@@ -126,7 +126,7 @@ def needed_encoder(digest: str, name: str) -> Encoder:
             files = find_encoder(here)
             if digest_of(files) == digest:
                 return _load(files, digest)
-            problem = f"but {here} has other files: put those of then back, or train again."
+            problem = f"but {shown(here)} has other files: put those of then back, or train again."
         except TrainingError as error:
             problem = f"which cannot be used here. {error}"
     raise AccessError(f"{needs}, {problem}")
