@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from ..core.database import Cell, Relation, quote, schema_version, stored_key, unpacked
+from ..core.database import Cell, Relation, quote, relation, schema_version, stored_key, unpacked
 from ..core.errors import PredictError
 from ..core.job_events import STARTED_OVER
 from ..store.jobs.events import note
@@ -23,7 +23,7 @@ MOST_STARTS = 5
 
 
 class RowsMoved(Exception):
-    """The rowids that were read may belong to other rows now."""
+    """The keys that were read may belong to other rows now, or to rows with other texts."""
 
 
 class RowCursor:
@@ -41,7 +41,7 @@ class RowCursor:
         the first row. Raises PredictError when it came to that too often."""
         before = job.position
         job.position = self.now(conn, before)
-        self._version = schema_version(conn) if self._moves else 0
+        self._version = schema_version(conn)
         if before is None or job.position is not None:
             return
         self._starts += 1
@@ -72,13 +72,24 @@ class RowCursor:
         return None if row is None else self.after(conn, (row[0],))
 
     def check(self, conn: sqlite3.Connection) -> None:
-        """Raises RowsMoved when what was read since `begin` may be about other rows."""
-        if self._moves and schema_version(conn) != self._version:
+        """Raises RowsMoved when what was read since `begin` may be about other rows, PredictError
+        when the table has other keys by now, or is none."""
+        if schema_version(conn) == self._version:
+            return
+        now = relation(conn, self._target.name)
+        same = ("kind", "primary_key", "rowid")
+        if any(getattr(now, name) != getattr(self._target, name) for name in same):
+            raise PredictError(
+                f"{now.name} was changed while the job was at it: it is a {now.kind} whose rows "
+                "have other keys. If you restore it, retry the job; otherwise start a new one."
+            )
+        if self._moves:
             raise RowsMoved
+        self.note_version(conn)
 
     def note_version(self, conn: sqlite3.Connection) -> None:
         """After a change of the schema by the transaction that has checked the place."""
-        self._version = schema_version(conn) if self._moves else 0
+        self._version = schema_version(conn)
 
     def after(self, conn: sqlite3.Connection, key: tuple[Cell, ...]) -> list[Any]:
         """The place behind a row, as JSON."""

@@ -17,11 +17,11 @@ from ..store.jobs.state import save_progress
 from ..store.minimum_scores import MinimumScore, find_minimum
 from ..store.schema import transaction
 from .columns import Columns, check_columns, usual_columns
-from .cursor import RowCursor, start_over
+from .cursor import MOST_STARTS, RowCursor, RowsMoved, start_over
 from .fingerprints import STALE, Age, Fingerprints
 from .load_classifier import TrainedModel, measures_known, service_of
 from .row_updates import RowUpdates
-from .rows import AnswersOf, Rows, find_target
+from .rows import AnswersOf, Batch, Rows, find_target
 from .settings import PredictSettings
 
 ON_ERROR = ("null", "fail")
@@ -154,6 +154,7 @@ class Plan:
             conn, classifier, self.threshold, self.min_known
         )
         self.rows = self.rows_of(STALE if settings.stale else None)
+        self._tries = 0
 
     def rows_of(self, ages: Collection[Age] | None) -> Rows:
         """The rows that are meant; ages: only those whose answer has one of these. Raises
@@ -203,10 +204,20 @@ class Plan:
             self.updates.rehearse(conn, first[0][0] if first else None)
             self.row_cursor.note_version(conn)
 
-    def write(self, conn: sqlite3.Connection, updates: Sequence[list[Any]]) -> dict[int, str]:
-        """See RowUpdates.write. Raises RowsMoved when the rows may be other ones by now."""
+    def write(
+        self, conn: sqlite3.Connection, updates: Sequence[list[Any]], batch: Batch
+    ) -> dict[int, str]:
+        """See RowUpdates.write. Raises RowsMoved when the rows may be other ones by now, or some of
+        them have another text: these are left as they are where that goes on.
+
+        batch: the rows, as they were read; empty: nobody has written anything since
+        """
         self.row_cursor.check(conn)
-        kept = self.updates.write(conn, updates)
+        changed = self.rows.changed(conn, batch)
+        self._tries = self._tries + 1 if changed else 0
+        if 0 < self._tries <= MOST_STARTS:
+            raise RowsMoved
+        kept = self.updates.write(conn, updates, changed)
         self.row_cursor.note_version(conn)  # ours may be the columns that are new
         return kept
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
+from ..core.database import count
 from ..core.prediction import Answerer
 from ..store.classifiers import Classifier, find_by_uid
 from ..store.jobs.job import Job
@@ -127,12 +129,15 @@ def run_predict(lease: Lease, progress: RowProgress, access: Access | None = Non
     withheld: Counter[Withheld | None] = Counter()
     reasons: Counter[str] = Counter()
     while True:
+        version = count(conn, "pragma data_version")  # another one when others have written
         batch = plan.rows.after(conn, job.position, BATCH)
         lease.check()
         updates, held = _answers(batch, answerer, cells, plan) if batch else ([], Counter())
         try:
             with transaction(conn):
-                kept = _write(conn, batch, updates, plan, job)
+                same = version == count(conn, "pragma data_version")
+                kept = plan.write(conn, updates, [] if same else batch)
+                _note_place(conn, batch, kept, plan, job)
         except RowsMoved:
             plan.find_place(conn, job)
             if job.position is None:
@@ -176,17 +181,16 @@ def _answers(
     return updates, withheld
 
 
-def _write(
-    conn: sqlite3.Connection, batch: Batch, updates: list[list[Any]], plan: Plan, job: Job
-) -> dict[int, str]:
-    """Writes the rows, and the job's place behind them; {position: why} of those that stayed as
-    they were."""
-    kept = plan.write(conn, updates)
+def _note_place(
+    conn: sqlite3.Connection, batch: Batch, kept: Collection[int], plan: Plan, job: Job
+) -> None:
+    """The job's place behind rows that were written. kept: positions of those that stayed as they
+    were"""
     if not batch:
         if plan.rows.passed is not None:  # new rows are those behind all that were looked at
             job.position = plan.row_cursor.after(conn, plan.rows.passed)
             save_progress(conn, job)
-        return kept
+        return
     answered = sum(text is not None and i not in kept for i, (_, text) in enumerate(batch))
     job.position = plan.row_cursor.after(conn, batch[-1][0])
     job.done += answered
@@ -194,4 +198,3 @@ def _write(
     job.skipped += len(batch) - answered - len(kept)
     job.total = max(job.total or 0, job.rows_done)  # rows may have come since
     save_progress(conn, job)
-    return kept

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from ..core.database import Cell, NotUtf8, Relation, quote, relation
@@ -67,21 +67,27 @@ class RowUpdates:
         conn.execute("rollback to ftclassify_rehearsal")
         conn.execute("release ftclassify_rehearsal")
 
-    def write(self, conn: sqlite3.Connection, updates: Sequence[list[Any]]) -> dict[int, str]:
-        """Writes rows, each given as its cells and its key; {position: why} of those that stayed
-        as they were. Call inside a transaction, which has to be undone when this raises: with
-        PredictError, when a trigger refuses a row, or keeps all of the first ones as they are."""
+    def write(
+        self, conn: sqlite3.Connection, updates: Sequence[list[Any]], changed: Collection[int] = ()
+    ) -> dict[int, str]:
+        """Writes rows, each given as its cells and its key, but for those whose text was `changed`;
+        {position: why} of those that stayed as they were. Call inside a transaction, which has to
+        be undone when this raises: with PredictError, when a trigger refuses a row, or keeps all of
+        the first ones as they are."""
         first = not self._there and self.are_missing(conn)
         if not self._there:
             self._make(conn)
             # Found by a later write, they are no longer undone with a transaction; and if they
             # are gone after that, somebody took them away.
             self._there = not first
-        unchanged = [i for i, update in enumerate(updates) if not self._update(conn, update)]
+        unchanged = [
+            i for i, one in enumerate(updates) if i in changed or not self._update(conn, one)
+        ]
         if not unchanged:
             return {}
         kept, n = self._why_kept(conn), len(self._names)
         reasons = {i: kept if self._has(conn, updates[i][n:]) else _GONE for i in unchanged}
+        reasons |= dict.fromkeys(changed, _CHANGED)
         if first and len(unchanged) == len(updates) and kept in reasons.values():
             raise PredictError(
                 f"None of the first {len(updates):,} rows of {self._target.name} was written: "
@@ -161,6 +167,7 @@ class RowUpdates:
 
 
 _GONE = "the row was deleted meanwhile"
+_CHANGED = "the text was changed again and again meanwhile"
 
 
 def _definition(conn: sqlite3.Connection, trigger: str) -> str:

@@ -159,7 +159,7 @@ class Rows:
         for row_key, _ in batch:
             # What `decode` writes for bytes that are no UTF-8.
             has_signs = any(isinstance(cell, str) and "\ufffd" in cell for cell in row_key)
-            if has_signs and not self._is_there(conn, row_key):
+            if has_signs and self._find(conn, row_key) is None:
                 raise PredictError(
                     f"The row with the key {key_list([row_key])} cannot be found again, since its "
                     "key is not valid UTF-8: fix the key, or leave the row out.",
@@ -218,10 +218,18 @@ class Rows:
         marks = {f"_ft_{i}": unpacked(value) for i, value in enumerate(position[: self._n_keys])}
         return f" and ({self._keys}) > ({self._marks})", marks
 
-    def _is_there(self, conn: sqlite3.Connection, key: tuple[Cell, ...]) -> bool:
+    def changed(self, conn: sqlite3.Connection, batch: Batch) -> set[int]:
+        """Positions of rows whose text is another one than when they were read: somebody has edited
+        it, or put another row in the place."""
+        found = ((self._find(conn, key), text) for key, text in batch)
+        return {i for i, (row, text) in enumerate(found) if row and self._render(row).text != text}
+
+    def _find(self, conn: sqlite3.Connection, key: tuple[Cell, ...]) -> tuple[Cell, ...] | None:
+        """The cells of a row's text."""
         marks = ", ".join("?" * self._n_keys)
-        sql = f"select 1 from {self._own} where ({self._keys}) = ({marks})"
-        return conn.execute(sql, key).fetchone() is not None
+        sql = f"select {self._text} from {self._own} where ({self._keys}) = ({marks})"
+        row = conn.execute(sql, key).fetchone()
+        return None if row is None else tuple(row)
 
     def sample(
         self, conn: sqlite3.Connection, most: int, characters: int | None = None

@@ -359,6 +359,24 @@ def test_a_table_that_is_changed_half_way_fails_the_job_in_plain_words(
     assert "A table was changed while the job was at it: no such" in job.error
 
 
+@pytest.mark.parametrize("shape", ["integer key", "no key"])
+def test_a_table_that_becomes_a_view_half_way_is_not_said_to_be_done(
+    conn, topics, monkeypatch, shape
+):
+    """The rows of a view come after none: they would all be left out."""
+    monkeypatch.setattr(predict_module, "BATCH", 50)
+    fill(conn, shape)
+
+    def replace(done, total):
+        if done == 100:
+            conn.execute("alter table t rename to behind")
+            conn.execute("create view t as select * from behind")
+
+    with pytest.raises(PredictError, match="changed while the job was at it"):
+        predict_rows(conn, topics, "t", progress=replace)
+    assert (list_jobs(conn)[0].state, list_jobs(conn)[0].done) == ("failed", 100)
+
+
 def test_a_database_that_others_keep_busy_fails_no_job(conn, topics, trained, monkeypatch):
     monkeypatch.setattr(predict_module, "BATCH", 100)
     conn.execute("pragma busy_timeout = 10")
@@ -403,6 +421,40 @@ def test_others_can_write_while_texts_are_classified(conn, topics, trained, monk
     monkeypatch.setattr(predict_module, "_answers", answers_while_somebody_writes)
     predict_rows(conn, topics, "messages")
     assert len(written) == 6
+
+
+@pytest.mark.parametrize("shape", ["integer key", "no key"])
+@pytest.mark.parametrize("way", ["edited", "another row in its place"])
+@pytest.mark.parametrize("always", [False, True])
+def test_no_answer_is_written_beside_a_text_that_it_is_not_about(
+    conn, topics, trained, monkeypatch, shape, way, always
+):
+    monkeypatch.setattr(predict_module, "BATCH", 50)
+    fill(conn, shape)
+    real, edits = predict_module._answers, []
+
+    def answers_while_somebody_edits(batch, *rest):
+        found = real(batch, *rest)
+        if batch and batch[0][0][0] > 40 and (always or not edits):
+            edits.append(messages()[200 + len(edits)]["message"])
+            with closing(sqlite3.connect(trained)) as other, other:
+                if way == "edited":
+                    other.execute("update t set message = ? where rowid in (60, 160)", edits[-1:])
+                else:
+                    other.execute("delete from t where rowid in (60, 160)")
+                    sql = "insert into t (rowid, message) values (?, ?)"
+                    other.executemany(sql, [(n, edits[-1]) for n in (60, 160)])
+        return found
+
+    monkeypatch.setattr(predict_module, "_answers", answers_while_somebody_edits)
+    result = predict_rows(conn, topics, "t")
+    monkeypatch.undo()
+    predict_rows(conn, topics, "t", PredictRequest(columns=Columns.named("right")))
+    wrong = "topics_label is not null and topics_score is not right_score"
+    assert value(conn, f"select count(*) from t where {wrong}") == 0
+    left = 2 if always else 0
+    assert value(conn, "select count(*) from t where topics_label is null") == left
+    assert (result.written, sum(result.reasons.values())) == (175 - left, left)
 
 
 def test_an_error_half_way_keeps_what_was_written_and_goes_on(conn, topics, monkeypatch):

@@ -189,6 +189,29 @@ def test_a_vacuum_half_way_loses_no_row_and_mixes_none_up(town: Town) -> None:
     assert len(town.asked) == len(set(town.asked)) == 250
 
 
+def test_what_is_edited_while_it_is_asked_about_gets_the_answer_to_its_own_text(
+    town: Town,
+) -> None:
+    given = reports(250)
+    town.fill(10)
+    assert town.conn is not None
+    town.conn.execute("create table t (id integer primary key, body, topic text)")
+    town.conn.executemany("insert into t (body, topic) values (?, ?)", given)
+    town.conn.commit()
+    edits = []
+
+    def edit(done: int, total: int) -> None:
+        if not edits and done >= 100:
+            with closing(sqlite3.connect(town.path)) as other, other:
+                new = [(*report, n) for n, report in enumerate(reversed(given[:100]), done + 1)]
+                other.executemany("update t set body = ?, topic = ? where id = ?", new)
+            edits.append(done)
+
+    assert town.predict("t", progress=edit).written == 250
+    assert edits
+    assert town.value("select avg(topics_label = topic) from t") > 0.9
+
+
 def test_rows_get_what_the_model_said(town: Town) -> None:
     town.fill(250)
     result = town.predict()

@@ -15,6 +15,7 @@ from ...store.answers import CachedAnswer
 from ...store.jobs.job import Job
 from ..answer_cells import AnswerCells
 from ..plan import Plan
+from ..rows import Batch
 from .inference_loop import InferenceLoop
 from .network import InferenceRequest
 
@@ -47,6 +48,7 @@ class _Prepared:
 
     def __init__(self) -> None:
         self.updates: list[list[Any]] = []
+        self.batch: Batch = []
         self._answers: list[tuple[CachedAnswer | None, bool]] = []
         self.last: tuple[Cell, ...] | None = None
         self.done = 0
@@ -54,8 +56,9 @@ class _Prepared:
         self.abstained = 0
         self.reasons: Counter[str] = Counter()
 
-    def add(self, update: list[Any], answer: CachedAnswer | None, abstains: bool) -> None:
-        self.updates.append(update)
+    def add(self, row: Row, cells: list[Any], answer: CachedAnswer | None, abstains: bool) -> None:
+        self.updates.append([*cells, *row.key])
+        self.batch.append((row.key, row.text))
         self._answers.append((answer, abstains))
 
     def count(self, kept: Mapping[int, str]) -> None:
@@ -130,8 +133,7 @@ class Pages:
             for row in page:
                 answer = None if row.request is None else row.request.answer
                 cells, abstains = self._cells.of_stored(answer)
-                update = [*self._plan.mark(cells, row.text), *row.key]
-                self._prepared.add(update, answer, abstains)
+                self._prepared.add(row, self._plan.mark(cells, row.text), answer, abstains)
             self._prepared.last = page[-1].key
 
     def go_back(self) -> None:
@@ -150,7 +152,7 @@ class Pages:
         job, new, conn = self._job, self._prepared, self._loop.conn
         if new.last is None:
             return
-        new.count(self._plan.write(conn, new.updates))
+        new.count(self._plan.write(conn, new.updates, new.batch))
         job.position = self._plan.row_cursor.after(conn, new.last)
         job.done += new.done
         job.skipped += new.skipped
