@@ -196,13 +196,19 @@ class Ledger:
             if db.execute(sql, [_holder(key, name)]).rowcount:
                 add_spent(db, key, Spent(), unbilled=unbilled)
 
-    def end_others(self, key: JobKey, names: Collection[str]) -> None:
-        """Nothing comes of what the job holds beside those, as of batches that were never made."""
+    def lose_others(self, key: JobKey, names: Collection[str]) -> None:
+        """What the job holds beside those counts as spent: its file knows no more of it, as when a
+        backup was put back, and it may be at the service."""
+        sql = (
+            "select holder, day, usd, requests from under_way"
+            " where owner is null and database = ? and nonce = ?"
+        )
+        kept = {_holder(key, name) for name in names}
         with self._once() as db:
-            sql = "select holder from under_way where owner is null and database = ? and nonce = ?"
-            found = {name for (name,) in db.execute(sql, [key.database, key.nonce])}
-            gone = [[name] for name in found.difference(_holder(key, name) for name in names)]
-            db.executemany("delete from under_way where holder = ?", gone)
+            for holder, day, usd, requests in db.execute(sql, [key.database, key.nonce]).fetchall():
+                if holder not in kept:
+                    add_spent(db, key, Spent(usd, requests), day=day, repeats=requests)
+                    db.execute("delete from under_way where holder = ?", [holder])
 
 
 def _holder(key: JobKey, name: str) -> str:

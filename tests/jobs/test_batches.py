@@ -469,7 +469,7 @@ def test_a_limit_is_met_before_a_batch_is_made(server, town):
         fill(town, access_to(server), max_requests=20, limit=limit)
     assert server.batches_created == 2
     assert answers(town) == 40  # what was sent is paid for, and kept
-    assert states(town) == ["done", "done"]
+    assert states(town) == ["done"] * 3  # the last one was noted, and not sent
     fill(town, access_to(server))
     assert answers(town) == 60
 
@@ -590,6 +590,20 @@ def test_a_copy_that_is_cancelled_leaves_the_reservation_of_the_original(server,
         work(other, access=access)
         assert states(other) == ["done"] * 3
     assert Ledger().under_way() == held > 0
+
+
+def test_batches_that_the_file_knows_no_more_count_as_spent(server, town):
+    """As where a backup was put back: the service bills them."""
+    server.hold("in_progress")
+    pause_after_two_batches(server, town)
+    held = Ledger().under_way()
+    with town:
+        town.executescript("delete from _ftclassify_batches; delete from _ftclassify_batch_keys")
+    server.release()
+    fill(town, access_to(server))
+    assert (server.batches_created, answers(town), Ledger().under_way()) == (6, 60, 0)
+    assert Ledger().spent_today().requests == 120
+    assert Ledger().spent_today().usd > held + spent(town).usd * 0.99
 
 
 def test_a_batch_that_is_slow_to_cancel_is_fetched_by_a_retry(server, town):

@@ -98,7 +98,7 @@ class BatchTracker:
         return self._closed + sum(sent.batch.requests for sent in self.open)
 
     def add(self, load: BatchInputs, usd: float | None, tag: str) -> SentBatch:
-        """usd: what the batch may cost; that is set aside under its tag"""
+        """usd: what the batch may cost"""
         with transaction(self.conn):
             sent = SentBatch(add_batch(self.conn, self.job.id, load.keys, usd, tag))
             self.open.append(sent)

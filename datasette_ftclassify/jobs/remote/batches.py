@@ -191,10 +191,14 @@ class _Run:
                 return
 
     def _add(self, load: BatchInputs) -> SentBatch | None:
-        """Notes the batch; None when a limit forbids it."""
+        """Notes the batch, and only then sets aside what it may cost, so that nothing is held that
+        the file does not know; None when a limit forbids it."""
         usd, tag = self.cost(load.usage), new_tag()
-        hold = partial(self.tracker.holds.hold, tag, usd, len(load.keys))
-        return self.tracker.add(load, usd, tag) if self._may(hold) else None
+        sent = self.tracker.add(load, usd, tag)
+        if self._may(partial(self.tracker.holds.hold, tag, usd, len(load.keys))):
+            return sent
+        self._close(sent, str(self.limit_reached))
+        return None
 
     def _wait_for_room(self) -> None:
         delay = self.tracker.pace.first

@@ -126,8 +126,8 @@ class Reservations(JobSpending):
         self.ledger.end(self.key, name, unbilled=unbilled)
 
     def keep(self, names: Collection[str]) -> None:
-        """Of all that the job holds, only these are still to come."""
-        self.ledger.end_others(self.key, names)
+        """Of all that the job holds, only these are known: the others count as spent."""
+        self.ledger.lose_others(self.key, names)
 
 
 class Budget(JobSpending):
