@@ -5,6 +5,7 @@ Needs the packages of the extra `test`, and Chromium.
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -60,7 +61,7 @@ def main() -> None:
     with visited() as page:
         page.goto("/ftclassify-demo/messages?_size=8")
         page.locator("details.actions-menu-links > summary").click()
-        take(page, "menu", 330)
+        take(page, "menu", 430)
         page.goto("/ftclassify-demo/-/ftclassify/train?table=messages&name=topics")
         page.get_by_role("button", name="Check the rows").click()
         found = page.get_by_role("heading", name="Findings")
@@ -68,7 +69,7 @@ def main() -> None:
         take(page, "prepare", 570, found)
         page.get_by_role("button", name="Train", exact=True).click()
         page.wait_for_url("**/jobs/*")
-        expect(page.locator(".ft-now .ft-percent")).not_to_be_empty()
+        expect(page.locator(".ft-now .ft-percent")).to_have_text(re.compile(r"\d\d%"))
         take(page, "job", 600)
         finish(page)
         page.get_by_role("link", name="See the classifier topics").click()
