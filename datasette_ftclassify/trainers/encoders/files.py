@@ -61,7 +61,12 @@ class EncoderFiles:
     @property
     def title(self) -> str:
         """For people and other machines: without the folders that it is in."""
-        return re.sub(r"[^\w.+ -]", "_", "+".join(Path(name).name for name in self.names))[:200]
+        return self.title_in(0)
+
+    def title_in(self, folders: int) -> str:
+        """The same with the last of the folders that it is in, so many at most."""
+        ends = ("/".join(Path(name).parts[-1 - folders :]) for name in self.names)
+        return re.sub(r"[^\w.+ /-]", "_", "+".join(ends))[-200:]
 
     @property
     def parts(self) -> list[Path]:

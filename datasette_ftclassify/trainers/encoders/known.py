@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterable
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +26,8 @@ from .vector_store import KnownEncoder, VectorStoreError, opened_store
 
 MAX_LOADED = 2
 """Encoders kept in memory at once: each takes as much as its file."""
+
+_MOST_FOLDERS = 10
 
 _loaded: OrderedDict[str, Encoder] = OrderedDict()
 _lock, _loading = threading.Lock(), threading.Lock()
@@ -71,15 +74,25 @@ def offered_encoders(form: Form = "onnx") -> dict[str, EncoderFiles]:
     names = allowed_encoders()
     with suppress(VectorStoreError):
         names += [one.name for one in encoders_here() if one.bytes and not is_made_here(one.digest)]
-    found: dict[str, EncoderFiles] = {}
+    found: dict[tuple[object, ...], EncoderFiles] = {}
     runs = {"onnx": "onnxruntime", "static": "model2vec"}
     if form in runs and find_spec(runs[form]) is None:
-        return found
+        return {}
     for name in names:
         with suppress(TrainingError):
             files = find_encoder(name, form)
-            found.setdefault(files.title, files)
-    return found
+            found.setdefault((files.title, *files.parts), files)
+    return {_told_apart(files, found.values()): files for files in found.values()}
+
+
+def _told_apart(files: EncoderFiles, all_: Iterable[EncoderFiles]) -> str:
+    """Its title, with a folder before it where another one of them has the same, or with more."""
+    others = [other for other in all_ if other is not files]
+    titles = map(files.title_in, range(_MOST_FOLDERS))
+    return next(
+        (title for n, title in enumerate(titles) if title not in [o.title_in(n) for o in others]),
+        files.title,
+    )
 
 
 def named_here(name: str) -> bool:
