@@ -94,6 +94,8 @@ def _one_line(error: Exception) -> str:
         return "The database file, or its folder, is read-only: work on a copy that is not."
     if isinstance(error, OPERATIONAL_ERRORS) and "locked" in text:
         return "The database is locked by another process: try again when that has finished."
+    if isinstance(error, OPERATIONAL_ERRORS) and text.startswith(("no such table", "no such col")):
+        return f"A table was changed meanwhile: {text}. Restore it, or start again."
     return text
 
 

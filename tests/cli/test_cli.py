@@ -257,6 +257,18 @@ def test_a_locked_database_is_one_line_too(town: Path, monkeypatch):
         assert "locked" in run("predict", town, "messages", code=1).stderr
 
 
+def test_a_table_that_is_changed_meanwhile_is_told_with_the_next_step(
+    town: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rename(conn: sqlite3.Connection, *_: object) -> None:
+        conn.execute("alter table messages rename to letters")
+
+    run("train", town, "messages", *TASK, "--no-curve")
+    monkeypatch.setattr("datasette_ftclassify.jobs.predict._note_place", rename)
+    said = run("predict", town, "messages", code=1).stderr
+    assert "A table was changed meanwhile: no such table: messages. Restore it" in said
+
+
 @pytest.mark.parametrize(
     "command",
     ["check", "export", "train", "evaluate", "predict", "classifiers", "demo"],
