@@ -18,6 +18,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
+from .cell_size import at_most, cut
 from .classifiers import now
 from .tables import has_table
 
@@ -25,9 +26,13 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _KEY = 16
+MOST_OPEN = 20
+"""Of one job; we have four at a time."""
+
 _COLUMNS = (
-    "id, job_id, tag, state, requests, usd, file_id, batch_id, done, detail,"
-    " (select keys from _ftclassify_batch_keys where batch_id = b.id)"
+    f"id, job_id, {cut('tag')}, {cut('state')}, requests, usd, {cut('file_id')}, {cut('batch_id')},"
+    f" done, {cut('detail')},"
+    f" (select {at_most('keys')} from _ftclassify_batch_keys where batch_id = b.id)"
 )
 
 
@@ -106,10 +111,10 @@ def change_batch(conn: sqlite3.Connection, batch: Batch, **changes: Unpack[Chang
 
 
 def open_batches(conn: sqlite3.Connection, job_id: int) -> list[Batch]:
-    """Those that are not done, oldest first."""
+    """Those that are not done, oldest first, MOST_OPEN at most."""
     rows = conn.execute(
         f"select {_COLUMNS} from _ftclassify_batches b where job_id = ? and state <> 'done'"
-        " order by id",
+        f" order by id limit {MOST_OPEN}",
         [job_id],
     )
     return [_batch(row) for row in rows.fetchall()]

@@ -22,6 +22,7 @@ from datasette_ftclassify.jobs.stale import answers_in
 from datasette_ftclassify.jobs.sweep import sweeps_of
 from datasette_ftclassify.jobs.sweep_result import sweep_result
 from datasette_ftclassify.jobs.train_version import former_request
+from datasette_ftclassify.store.batches import open_batches
 from datasette_ftclassify.store.classifiers import find_classifier
 from datasette_ftclassify.store.jobs.new_rows import list_following
 from datasette_ftclassify.trainers.registry import get_trainer
@@ -170,3 +171,15 @@ def test_of_tables_to_follow_few_are_read(trained: Path, uid: str) -> None:
         conn.execute(f"insert into _ftclassify_following {rows}")
         with little_memory(LITTLE):
             assert len(list_following(conn)) == len(list_following(conn, "messages")) == 1_000
+
+
+def test_of_batches_few_are_read_and_none_that_we_do_not_write(trained: Path) -> None:
+    with closing(connect(trained)) as conn, conn:
+        for number in range(100):
+            conn.execute(
+                "insert into _ftclassify_batches (job_id, tag, state, requests, detail, created_at,"
+                " updated_at) values (1, ?, 'running', 1, printf('%.*c', 1000000, 'd'), '', '')",
+                [f"t{number}"],
+            )
+        with little_memory(LITTLE):
+            assert len(open_batches(conn, 1)) == 20
