@@ -371,14 +371,13 @@ def _said(labels: LabelSet, task: Task) -> list[str]:
     if task.merged:
         some = ", ".join(map(label_name, task.merged[:5])) + ", …" * (len(task.merged) > 5)
         lines.append(f"All variants of {some} count as one label each.")
-    written = labels.names if labels.lookup is None else ()  # names of keys are no notation
-    odd = torn(written)
+    odd = torn(labels.names) if labels.lookup is None else ()  # names of keys are no notation
     if odd:
         lines.append(
             f"warning: {len(odd):,} of {len(labels):,} labels have brackets or quotes, as pieces "
             f"of another notation: {', '.join(odd[:3])}. See the findings of a check."
         )
-    missing = [name for name in written if is_placeholder(name, written)]
+    missing = [name for name in labels.names if is_placeholder(name, labels.names)]
     if missing:
         lines.append(
             f"warning: {placeholders(missing)} and {one_or_more(len(missing), 'was', 'were')} "

@@ -100,6 +100,10 @@ def test_names_of_keys_are_no_lists_and_no_other_notation(tmp_path: Path):
         assert run_checks(conn, task, deep=False).finding("label-notation") is None
         said = train_classifier(conn, task, TrainRequest(name="c", curve=False)).classifier.report
         assert "notation" not in " ".join(said["labels_said"])
+        with conn:
+            conn.execute("update topics set name = 'n/a' where id = 1")
+        said = train_classifier(conn, task, TrainRequest(name="d", curve=False)).classifier.report
+        assert "n/a" in " ".join(said["labels_said"])
 
 
 def test_keys_in_a_view_are_a_finding(path: Path, tmp_path: Path):
