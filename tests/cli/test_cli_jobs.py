@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sqlite3
+import subprocess
 import sys
 from pathlib import Path
 
@@ -156,6 +157,18 @@ def test_work_leaves_what_costs_money_unless_there_is_a_limit(town: Path, conn):
     assert get_job(conn, paid).state == "failed"  # it says no more than who trains
     ask_job(conn, paid, "retry")
     assert "Ran 1 job." in run("work", town, code=1, FTCLASSIFY_USD_PER_DAY="0.5")
+
+
+def test_no_ctrl_c_is_lost_in_the_collector_of_garbage():
+    """What is raised in one of its callbacks is dropped, and so is a KeyboardInterrupt."""
+    code = (
+        "import gc, importlib, pkgutil, datasette_ftclassify as ours\n"
+        "for module in pkgutil.walk_packages(ours.__path__, ours.__name__ + '.'):\n"
+        "    importlib.import_module(module.name)\n"
+        "print([c for c in gc.callbacks if str(c.__module__).startswith(ours.__name__)])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "[]\n"
 
 
 @pytest.mark.parametrize(
