@@ -202,15 +202,18 @@ def _bits_of(names: Sequence[str]) -> int:
 
 
 def _placeholders(facts: Facts) -> Iterator[Finding]:
-    labels = {v: n for v, n in facts.counts.items() if n and facts.name_of(v) == label_name(v)}
-    missing = [v for v in labels if is_placeholder(label_name(v), facts.names)]
+    labels = {v: n for v, n in facts.counts.items() if n}
+    missing = [v for v in labels if is_placeholder(facts.name_of(v), facts.names)]
     if missing and not facts.task.named_labels:
-        column = facts.task.labels[0]
+        where = in_list(facts.task.labels[0], missing) if facts.task.exclusive else None
         yield facts.finding(
             "placeholder-labels",
-            f"{placeholders(list(map(label_name, missing)))}.",
+            f"{placeholders(list(map(facts.name_of, missing)))}.",
+            where
+            and "Set the cells to NULL if they mean that a row is not labelled, or leave such rows "
+            f"out with the condition not ifnull({where}, 0), which keeps those that are NULL.",
             count=sum(labels[value] for value in missing),
-            where=in_list(column, missing) if facts.task.exclusive else None,
+            where=where,
         )
 
 

@@ -40,8 +40,11 @@ def _note_collection(phase: str, _: dict[str, int]) -> None:
 def work_time() -> float:
     """Seconds that the processor has worked for this thread, for `within`: neither those in which
     it was busy elsewhere, nor those of the collector of garbage, which looks at all that the
-    process holds, and takes a quarter of a second for 400,000 objects. Only for servers: Python drops
-    a KeyboardInterrupt that comes while the collector says that it is at work."""
+    process holds, and takes a quarter of a second for 400,000 objects.
+
+    Only for servers: Python drops a KeyboardInterrupt that comes while a callback of the collector
+    runs.
+    """
     with _noting:
         if _note_collection not in gc.callbacks:
             gc.callbacks.append(_note_collection)

@@ -102,6 +102,10 @@ def test_names_of_keys_are_no_lists_and_no_other_notation(tmp_path: Path):
         assert "notation" not in " ".join(said["labels_said"])
         with conn:
             conn.execute("update topics set name = 'n/a' where id = 1")
+        found = run_checks(conn, task, deep=False).finding("placeholder-labels")
+        assert found is not None
+        where = f"select distinct topic from mails where {found.where}"
+        assert conn.execute(where).fetchall() == [(1,)]
         said = train_classifier(conn, task, TrainRequest(name="d", curve=False)).classifier.report
         assert "n/a" in " ".join(said["labels_said"])
 

@@ -44,6 +44,9 @@ def test_words_for_a_missing_label_are_questioned_with_their_rows(name: str) -> 
     assert (found.severity, found.count) == ("warning", 10)
     assert found.where is not None
     assert conn.execute(f"select count(*) from t where {found.where}").fetchone() == (10,)
+    conn.execute("insert into t values ('not labelled', null)")
+    kept = found.advice.partition("condition ")[2].partition(", which")[0]
+    assert conn.execute(f"select count(*) from t where {kept}").fetchone() == (21,)
     said = read_split(conn, task, SplitPlan()).notes["labels_said"]
     assert said[0].startswith("warning: 1 label looks like a word for a missing one")
 
