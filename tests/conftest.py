@@ -43,6 +43,15 @@ _VOCABULARIES = {
 }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def long_time_limit() -> None:
+    """A page of Datasette may read for a minute: a machine with much to do must fail no test of
+    what is read. The collector of garbage alone takes a second in a process that ran many tests."""
+    from datasette.app import DEFAULT_SETTINGS
+
+    DEFAULT_SETTINGS["sql_time_limit_ms"] = 60_000
+
+
 @pytest.fixture(scope="session")
 def vocabularies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """OpenAI's vocabularies where tiktoken looks for them, so that counts are the real ones."""

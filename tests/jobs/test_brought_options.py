@@ -164,7 +164,7 @@ SQL = "id in (select id from nowhere)"
 async def test_no_page_runs_a_condition_that_came_with_the_file(
     trained: Path, task: dict[str, object]
 ) -> None:
-    datasette = serve(chooses(trained, **task), patient=True)
+    datasette = serve(chooses(trained, **task))
     own = "/town/-/ftclassify/classifiers/topics"
     for page in ("drift", "retrain", "other"):
         shown = await get(datasette, f"{own}/{page}.json", ROOT)
@@ -186,8 +186,8 @@ async def test_one_that_was_agreed_to_here_is_read_and_a_copy_is_not(tmp_path: P
     chosen = ("--text", "message", "--label", "topic", "--name", "topics", "--no-curve")
     run("train", own, "messages", *chosen, "--where", "length(message) > 1")
     page = "/town/-/ftclassify/classifiers/topics/retrain.json"
-    said = (await get(serve(own, patient=True), page, ROOT)).json()
+    said = (await get(serve(own), page, ROOT)).json()
     assert "that were held back from topics@1 judge both" in said["said"][0]
     copied = Path(shutil.copy(own, tmp_path / "copied.db"))
-    refused = await get(serve(copied, patient=True), page.replace("town", "copied"), ROOT)
+    refused = await get(serve(copied), page.replace("town", "copied"), ROOT)
     assert refused.status_code == 400

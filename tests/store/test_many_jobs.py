@@ -132,7 +132,7 @@ async def test_lists_leave_out_what_makes_a_job_large(
             words = {"fields": TEXTS} if known else settings
             id_ = classifier.id if known else None
             conn.execute(ADD, [kind, json.dumps(words), id_, *large])
-    datasette = serve(path, patient=True)
+    datasette = serve(path)
     page = await get(datasette, "/town/-/ftclassify/jobs.json", ROOT)
     assert [job["table"] for job in page.json()["jobs"]][:64] == ["messages"] * 64
     words = ["jobs", "list", str(path)]
@@ -157,7 +157,7 @@ async def test_older_jobs_are_listed_behind_many_damaged_ones(
 
 @pytest.mark.parametrize("page", ["jobs.json", "review.json?table=messages"])
 async def test_a_page_holds_one_job_at_a_time(path: Path, page: str) -> None:
-    datasette = serve(path, patient=True)
+    datasette = serve(path)
     assert (await get(datasette, f"/town/-/ftclassify/{page}", ROOT)).status_code == 200
     with little_memory():
         await get(datasette, f"/town/-/ftclassify/{page}", ROOT)

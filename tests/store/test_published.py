@@ -614,7 +614,7 @@ async def test_readers_of_the_copy_see_and_ask_what_the_original_shows(
     copy = publish_copy(trained_file, tmp_path / "town.db")
     assert copy.ours["jobs"][0] > 0
     files = (trained_file, Path(copy.path))
-    old, new = (serve(immutables=(file,), patient=True) for file in files)
+    old, new = (serve(immutables=(file,)) for file in files)
     asked = "select ft_classify(message) as a, ft_score(message, 'urgent') as b,"
     asked += " ft_labels(message, 'subjects') as c from messages limit 50"
     for path in (

@@ -30,15 +30,14 @@ def serve(
     grants: dict[str, Any] | None = None,
     immutables: tuple[Path, ...] = (),
     writers: str | None = None,
-    patient: bool = False,
+    sql_time_limit_ms: int | None = None,
 ) -> Datasette:
     """A Datasette with configuration in the place where its line looks for it.
 
     tables:  configuration of tables of `town`, such as {"messages": {"allow": {"id": "ann"}}}
     grants:  our own permissions, such as {"ftclassify-train": {"id": "ann"}}
     writers: id of who may write, where Datasette asks for that (1.0)
-    patient: a read may take a minute, for tests of what is read and not of how long that takes:
-             the collector of garbage alone takes a second in a process that has run many tests
+    sql_time_limit_ms: for tests of that; None: as `conftest.long_time_limit` says
     """
     config: dict[str, Any] = {"databases": {"town": {"tables": tables or {}}}}
     config["plugins"] = {"datasette-ftclassify": {"permissions": grants or {}}}
@@ -46,7 +45,7 @@ def serve(
         rule = {"id": writers}
         config["permissions"] = {"update-row": rule, "alter-table": rule}
     where = "metadata" if is_065() else "config"
-    limits = {"sql_time_limit_ms": 60_000} if patient else {}
+    limits = {} if sql_time_limit_ms is None else {"sql_time_limit_ms": sql_time_limit_ms}
     datasette = Datasette([str(p) for p in paths], immutables=[str(p) for p in immutables],
                           settings=limits, **{where: config})  # fmt: skip
     if not is_065():

@@ -53,7 +53,7 @@ def town(tmp_path: Path) -> Path:
 def served(town: Path) -> Datasette:
     grants = {what: {"id": ["tom", ROOT]} for what in GRANTED}
     closed = {"topics": {"allow": {"id": ROOT}}}
-    return serve(town, tables=closed, grants=grants, writers="tom", patient=True)
+    return serve(town, tables=closed, grants=grants, writers="tom")
 
 
 async def test_no_page_tells_a_name_of_a_table_that_is_closed(town: Path) -> None:

@@ -106,7 +106,7 @@ async def test_the_rows_of_a_query_are_classified_by_a_link(trained: Path):
     ],
 )
 async def test_the_page_of_any_query_is_shown_and_what_is_offered_works(trained: Path, sql: str):
-    datasette = serve(trained, patient=True)
+    datasette = serve(trained)
     assert (await get(datasette, f"/town/-/query?{urlencode({'sql': sql})}")).status_code < 500
     for href in (await items(datasette, sql)).values():
         if "recursive" not in sql:

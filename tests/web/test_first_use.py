@@ -58,7 +58,7 @@ async def ask(datasette: Datasette, path: str, **params: str):
 async def test_who_asks_first_is_answered_and_holds_up_nobody(
     trained: Path, loads: HeldLoads, path: str, params: dict[str, str]
 ):
-    datasette = serve(trained, patient=True)
+    datasette = serve(trained)
     # One more than Datasette has threads to read.
     waiting = [asyncio.create_task(ask(datasette, path, **params)) for _ in range(4)]
     while not loads.begun.is_set():
@@ -76,7 +76,7 @@ async def test_who_cannot_wait_any_longer_is_told_what_is_done(
     trained: Path, loads: HeldLoads, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(loading, "LOAD_SECONDS", 0.0)
-    datasette = serve(trained, patient=True)
+    datasette = serve(trained)
     for end in ("", ".json"):
         refused = await ask(datasette, TRY + end, text="a drain")
         assert refused.status_code == 503
@@ -93,7 +93,7 @@ async def test_who_cannot_wait_any_longer_is_told_what_is_done(
 async def test_an_error_of_a_query_is_said_as_ever_once_its_classifier_is_loaded(
     trained: Path, loads: HeldLoads
 ):
-    datasette = serve(trained, patient=True)
+    datasette = serve(trained)
     task = asyncio.create_task(ask(datasette, QUERY, sql=f"{ASK}, abs(-9223372036854775807 - 1)"))
     while not loads.begun.is_set():
         await asyncio.sleep(0.01)

@@ -61,7 +61,7 @@ class Attack:
     def __init__(self, good: Path, folder: Path) -> None:
         self.good = good
         self.folder = folder
-        self.datasette: Datasette = serve(good)
+        self.datasette: Datasette = serve(good, sql_time_limit_ms=1_000)
         self.wrong: list[str] = []
         self.answered = 0
         self.labels = 0

@@ -36,7 +36,7 @@ def town(tmp_path: Path) -> Path:
 
 def served(town: Path) -> Datasette:
     grants = {f"ftclassify-{what}": {"id": ["tom", ROOT]} for what in ("train", "delete")}
-    return serve(town, tables={"closed": {"allow": {"id": ROOT}}}, grants=grants, patient=True)
+    return serve(town, tables={"closed": {"allow": {"id": ROOT}}}, grants=grants)
 
 
 @pytest.mark.parametrize("name", ["topics", "letters"])

@@ -198,7 +198,7 @@ class Walk:
 @fault_of_the_oldest
 @pytest.mark.parametrize("number", range(len(NAMES)))
 async def test_every_page_opens_and_every_link_leads_somewhere(hostile: Path, number: int):
-    datasette = serve(hostile, writers=ROOT, patient=True)
+    datasette = serve(hostile, writers=ROOT)
     base = f"/{tilde_encode(hostile.stem)}/-/ftclassify"
     name = NAMES[number]
     columns = {"text": f"t {name}", "label": f"l {name}"}

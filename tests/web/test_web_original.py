@@ -84,8 +84,7 @@ def file(trained_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def served(path: Path, config: dict[str, Any] | None = None, **options: Any) -> Datasette:
     """As `datasette publish` serves it, with one read thread, which all visitors share."""
-    patient = {"num_sql_threads": 1, "sql_time_limit_ms": 60_000}  # the machine may be busy
-    options["settings"] = patient | options.get("settings", {})
+    options["settings"] = {"num_sql_threads": 1} | options.get("settings", {})
     files = {"files": [], "immutables": [str(path)]} | options.pop("opened", {})
     datasette = Datasette(**files, **{"metadata" if is_065() else "config": config}, **options)
     if not is_065():

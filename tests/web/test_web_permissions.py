@@ -254,7 +254,7 @@ class Town:
         files, fixed = ([], [str(path)]) if immutable else ([str(path)], [])
         # Who may write SQL is told the columns of all tables by Datasette 1.0 itself.
         # What is asked is who may, and not how long a busy machine takes.
-        settings = {"default_allow_sql": False, "sql_time_limit_ms": 60_000}
+        settings = {"default_allow_sql": False}
         self.datasette = Datasette(files, immutables=fixed, settings=settings, **where)
         if not is_065():
             self.datasette.root_enabled = True
