@@ -123,7 +123,7 @@ def ask_text(
             return _ask(lease, classifier, text, access)
     except JobPaused as reason:
         # There are no rows to report, and no job to resume.
-        raise JobPaused(re.split(r", [\d,]+ answers are stored", str(reason))[0]) from None
+        raise JobPaused(re.split(r", [\d,]+ requests? w", str(reason))[0]) from None
     finally:
         _forget(conn, job)
 

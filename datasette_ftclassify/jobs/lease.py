@@ -23,7 +23,7 @@ from ..store.jobs.job import Job
 from ..store.jobs.leases import new_owner
 from ..store.jobs.state import add_event, ask_job, claim_job, end_job, get_job, renew_lease
 from ..store.schema import transaction
-from ..store.spending import add_spending
+from ..store.spending import Spent, add_spending, spent_by_job
 from ..store.tables import open_database
 from ..trainers.access import Access
 from ..trainers.configuration import read_access
@@ -108,23 +108,29 @@ def leased(
 
 
 def _count_lost(lease: Lease, access: Access) -> None:
-    """What the job's last process had under way when it died counts as spent."""
+    """What the job's last process had under way when it died counts as spent, in the file as in the
+    ledger: an answer may be stored whose cost the ledger has as that of a lost one."""
+    conn, job = lease.conn, lease.job
     try:
-        lost = Ledger(access.ledger).take_over(key_of(lease.conn, lease.job))
+        ledger, key = Ledger(access.ledger), key_of(conn, job)
+        lost, spent = ledger.take_over(key), ledger.spent(key)
     except LedgerError:
         return  # and so nothing that costs money will be asked
-    if not lost.requests:
+    noted = spent_by_job(conn, job.id)
+    more = Spent(max(spent.usd - noted.usd, 0.0), max(spent.requests - noted.requests, 0))
+    if more == Spent() and not lost.requests:
         return
-    with transaction(lease.conn):
-        add_spending(lease.conn, lease.job.id, lost)
-        requests = counted(lost.requests, "request was", "requests were")
-        add_event(
-            lease.conn,
-            lease.job,
-            LOST_REQUESTS,
-            f"{requests} under way when its process died: counted as {dollars(lost.usd)}, and "
-            "asked again",
-        )
+    with transaction(conn):
+        add_spending(conn, job.id, more)
+        if lost.requests:
+            requests = counted(lost.requests, "request was", "requests were")
+            add_event(
+                conn,
+                job,
+                LOST_REQUESTS,
+                f"{requests} under way when its process died: counted as {dollars(lost.usd)}, and "
+                "asked again",
+            )
 
 
 def _rest(lease: Lease, why: str | None = None) -> None:

@@ -23,6 +23,7 @@ from datasette_ftclassify.jobs import estimates as estimates_module
 from datasette_ftclassify.jobs.agreements import agree, key_of
 from datasette_ftclassify.jobs.agreements import ask as ask_for
 from datasette_ftclassify.jobs.estimates import JobEstimate, agreed
+from datasette_ftclassify.jobs.lease import leased
 from datasette_ftclassify.jobs.new_rows import queue_new_rows
 from datasette_ftclassify.jobs.plan import PredictRequest
 from datasette_ftclassify.jobs.predict import predict_rows, submit_predict
@@ -207,6 +208,17 @@ def test_who_was_replaced_may_ask_no_more(conn: Any) -> None:
     assert Ledger().take_over(key_of(conn, job)) == Spent(1.0, 1)
     with pytest.raises(JobError, match="taken over"):
         budget.reserve([THOUSAND])
+
+
+def test_the_file_says_of_a_job_that_was_taken_over_what_the_ledger_says(conn: Any) -> None:
+    """Also where an answer was stored whose cost the ledger had not heard of yet."""
+    job = agreed_job(conn, 10)
+    Budget(conn, job, Access(), dollar_a_thousand).reserve([THOUSAND] * 3)
+    with conn:
+        add_spending(conn, job.id, Spent(0.5, 1, 450, 0, 50))
+    with leased(conn, job.id, Access()):
+        assert spent_by_job(conn, job.id) == Spent(3.0, 3, 450, 0, 50)
+    assert Ledger().spent(key_of(conn, job)) == Spent(3.0, 3)
 
 
 def test_what_a_process_has_under_way_is_no_batch_that_is_gone(conn: Any) -> None:

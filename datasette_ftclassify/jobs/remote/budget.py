@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from ...core.errors import JobPaused, LimitReached
-from ...core.humanize import dollars
+from ...core.humanize import counted, dollars
 from ...ledger import Account, Ledger, Limits, Room
 from ...store.jobs.job import Job
-from ...store.spending import Spent, spent_by_job
+from ...store.spending import Spent
 from ...trainers.access import Access
 from ...trainers.service_errors import AskAgain, ServiceProblem
 from ...trainers.usage import Usage
@@ -45,7 +45,6 @@ class JobSpending:
         self.limits = limits_of(conn, job, access)
         self.key = key_of(conn, job)
         self.ledger = Ledger(access.ledger)
-        self._conn = conn
         self._job = job
         self._by_operator = self.limits.job is not None and self.limits.job == access.usd_per_job
 
@@ -78,9 +77,9 @@ class JobSpending:
             limit = f"the limit of {dollars(room.limit)} for this job"
             how = "Resume the job with a larger limit"
             fields = ("limit_usd",)
-        kept = spent_by_job(self._conn, job.id).requests
+        asked = counted(self.ledger.spent(self.key).requests, "request was", "requests were")
         return LimitReached(
-            f"The next request might exceed {limit}. {spent}, {kept:,} answers are stored, and "
+            f"The next request might exceed {limit}. {spent}, {asked} made, and "
             f"{done:,} of {job.total or done:,} rows are written. {how}.",
             fields=fields,
         )
