@@ -131,7 +131,7 @@ def test_without_javascript(demo: Any):
             again.click()
         expect(page.get_by_role("heading", name="Findings")).to_be_visible()
         page.get_by_role("button", name="Train", exact=True).click()
-        reload_when_finished(page)
+        wait_until_finished(page)
         page.get_by_role("link", name="See the classifier topics").click()
         page.get_by_label("Try a text of your own").fill("the lamp outside flickers")
         page.get_by_role("button", name="Classify").click()
@@ -140,15 +140,14 @@ def test_without_javascript(demo: Any):
         page.get_by_label("Prefix").fill("again")
         page.get_by_label("Unlabelled rows").check()
         page.get_by_role("button", name="Classify", exact=True).click()
-        reload_when_finished(page)
+        wait_until_finished(page)
         page.get_by_role("link", name="See the labels in messages").click()
         expect(page.locator("td.col-again_label").first).to_be_visible()
 
 
-def reload_when_finished(page: Any) -> None:
+def wait_until_finished(page: Any) -> None:
+    """On the job's page, which reloads itself."""
     page.wait_for_url("**/jobs/*")
-    wait_for_newest_job(page)
-    page.reload()
     expect(page.locator(".ft-state")).to_have_text("Finished")
 
 
