@@ -130,12 +130,12 @@ async def _without_ours(
 ) -> set[str]:
     """Those of the tables that show no table of ours which the actor may not read."""
     behind = await find_ours_behind(datasette.databases.get(database), tables)
-    closed = (
-        table
-        for table, ours in behind.items()
-        if ours is None or not all(may_read_ours(datasette, actor, database, t) for t in ours)
-    )
-    return tables.difference(closed)
+    shown = {table: TABLES if ours is None else ours for table, ours in behind.items()}
+
+    def is_open(table: str) -> bool:
+        return all(may_read_ours(datasette, actor, database, t) for t in shown.get(table, ()))
+
+    return set(filter(is_open, tables))
 
 
 async def may(datasette: Datasette, actor: Any, action: str, database: str, table: str) -> bool:

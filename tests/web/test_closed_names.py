@@ -17,7 +17,9 @@ from datasette_ftclassify.core.splits import SplitPlan
 from datasette_ftclassify.core.task import define
 from datasette_ftclassify.jobs.check import submit_check
 from datasette_ftclassify.jobs.runner import run_job
+from datasette_ftclassify.web import datasette_reads
 from datasette_ftclassify.web.datasette_reads import find_ours_behind
+from datasette_ftclassify.web.permissions import may_view_table
 
 OURS = "/town/-/ftclassify"
 CHOSEN = "table=mails&text=message&label=topic"
@@ -118,6 +120,19 @@ async def test_no_page_tells_rows_of_our_tables_by_whatever_they_are_read(
     if name in OVER_OURS:
         shown = await get(datasette, f"{OURS}/{pages[0]}", ROOT)
         assert (shown.status_code, "message" in shown.text) == (200, True)
+
+
+async def test_what_cannot_be_looked_behind_is_shown_to_who_may_read_all_of_ours(
+    town: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(*_: object) -> None:
+        raise sqlite3.OperationalError("database is locked")
+
+    datasette = served(town)
+    await datasette.invoke_startup()
+    monkeypatch.setattr(datasette_reads, "ours_behind", locked)
+    for who, shown in ((ROOT, True), ("tom", False)):
+        assert await may_view_table(datasette, {"id": who}, "town", "mails") is shown
 
 
 async def test_of_very_many_tables_all_can_be_told_at_once(town: Path) -> None:
