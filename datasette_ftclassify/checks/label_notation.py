@@ -202,8 +202,9 @@ def _bits_of(names: Sequence[str]) -> int:
 
 
 def _placeholders(facts: Facts) -> Iterator[Finding]:
-    labels = {v: n for v, n in facts.counts.items() if n}
-    missing = [v for v in labels if is_placeholder(facts.name_of(v), facts.names)]
+    missing = [
+        v for v, n in facts.counts.items() if n and is_placeholder(facts.name_of(v), facts.names)
+    ]
     if missing and not facts.task.named_labels:
         where = in_list(facts.task.labels[0], missing) if facts.task.exclusive else None
         yield facts.finding(
@@ -212,7 +213,7 @@ def _placeholders(facts: Facts) -> Iterator[Finding]:
             where
             and "Set the cells to NULL if they mean that a row is not labelled, or leave such rows "
             f"out with the condition not ifnull({where}, 0), which keeps those that are NULL.",
-            count=sum(labels[value] for value in missing),
+            count=sum(facts.counts[value] for value in missing),
             where=where,
         )
 

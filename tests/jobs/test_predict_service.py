@@ -164,13 +164,19 @@ def test_a_second_ctrl_c_does_not_wait() -> None:
     assert seen == [1]
 
 
-def test_a_vacuum_half_way_loses_no_row_and_mixes_none_up(town: Town) -> None:
+def other_table(town: Town, key: str = "") -> list[tuple[str, str]]:
+    """Makes a table t of 250 reports; gives these."""
     given = reports(250)
     town.fill(10)
     assert town.conn is not None
-    town.conn.execute("create table t (body, topic text)")
-    town.conn.executemany("insert into t values (?, ?)", given)
+    town.conn.execute(f"create table t ({key}body, topic text)")
+    town.conn.executemany("insert into t (body, topic) values (?, ?)", given)
     town.conn.commit()
+    return given
+
+
+def test_a_vacuum_half_way_loses_no_row_and_mixes_none_up(town: Town) -> None:
+    other_table(town)
     vacuums = []
 
     def vacuum(done: int, total: int) -> None:
@@ -192,12 +198,7 @@ def test_a_vacuum_half_way_loses_no_row_and_mixes_none_up(town: Town) -> None:
 def test_what_is_edited_while_it_is_asked_about_gets_the_answer_to_its_own_text(
     town: Town,
 ) -> None:
-    given = reports(250)
-    town.fill(10)
-    assert town.conn is not None
-    town.conn.execute("create table t (id integer primary key, body, topic text)")
-    town.conn.executemany("insert into t (body, topic) values (?, ?)", given)
-    town.conn.commit()
+    given = other_table(town, "id integer primary key, ")
     edits = []
 
     def edit(done: int, total: int) -> None:

@@ -253,7 +253,6 @@ class Town:
         where = {"metadata" if is_065() else "config": configuration()}
         files, fixed = ([], [str(path)]) if immutable else ([str(path)], [])
         # Who may write SQL is told the columns of all tables by Datasette 1.0 itself.
-        # What is asked is who may, and not how long a busy machine takes.
         settings = {"default_allow_sql": False}
         self.datasette = Datasette(files, immutables=fixed, settings=settings, **where)
         if not is_065():
